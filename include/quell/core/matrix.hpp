@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// `matrix`: a dense row-major matrix that owns its memory; everything else about it is its `view()`.
+#pragma once
+
+#include "quell/core/buffer.hpp"
+#include "quell/core/views.hpp"
+
+namespace quell {
+
+template <typename T>
+class matrix {
+public:
+    matrix() = default;
+    matrix(std::size_t rows, std::size_t cols) : data_(rows * cols), rows_(rows), cols_(cols) {}
+
+    [[nodiscard]] static matrix copy_of(matrix_view<const T> source) {
+        matrix copy(source.rows(), source.cols());
+        for (std::size_t r = 0; r < source.rows(); ++r) {
+            std::memcpy(copy.view().row(r).data(), source.row(r).data(), source.cols() * sizeof(T));
+        }
+        return copy;
+    }
+
+    [[nodiscard]] std::size_t rows() const { return rows_; }
+    [[nodiscard]] std::size_t cols() const { return cols_; }
+    [[nodiscard]] matrix_view<T> view() { return {data_.data(), rows_, cols_}; }
+    [[nodiscard]] matrix_view<const T> view() const { return {data_.data(), rows_, cols_}; }
+    [[nodiscard]] std::span<T> row(std::size_t r) { return view().row(r); }
+    [[nodiscard]] std::span<const T> row(std::size_t r) const { return view().row(r); }
+    [[nodiscard]] T& operator()(std::size_t r, std::size_t c) { return view()(r, c); }
+    [[nodiscard]] const T& operator()(std::size_t r, std::size_t c) const { return view()(r, c); }
+    [[nodiscard]] std::span<T> elements() { return data_; }
+    [[nodiscard]] std::span<const T> elements() const { return data_; }
+
+private:
+    buffer<T> data_;
+    std::size_t rows_ = 0;
+    std::size_t cols_ = 0;
+};
+
+}  // namespace quell

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// What the compiler targets: architecture, forced inlining, the region in which functions may use a wider instruction
+/// set than the command line allows, and the namespace tag that keeps translation units with different flags apart.
+///
+/// Rules for a region (each learnt from a crash): no #include inside but our own .inc texts; vector types never cross
+/// its border; what it calls is either inside it or force-inlined scalar code.
+#pragma once
+
+#include "quell/core/check.hpp"
+
+#if defined(__FAST_MATH__)
+#error "quell promises the same bits everywhere: build without -ffast-math"
+#endif
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define QUELL_ARCH_X86_64 1
+#else
+#define QUELL_ARCH_X86_64 0
+#endif
+
+#if defined(__aarch64__) || defined(_M_ARM64)
+#define QUELL_ARCH_AARCH64 1
+#else
+#define QUELL_ARCH_AARCH64 0
+#endif
+
+#define QUELL_DETAIL_PRAGMA(text) _Pragma(#text)
+
+#if defined(__clang__)
+#define QUELL_TARGET_BEGIN(isa) \
+    QUELL_DETAIL_PRAGMA(clang attribute push(__attribute__((target(isa))), apply_to = function))
+#define QUELL_TARGET_END _Pragma("clang attribute pop")
+#elif defined(__GNUC__)
+#define QUELL_TARGET_BEGIN(isa) _Pragma("GCC push_options") QUELL_DETAIL_PRAGMA(GCC target(isa))
+#define QUELL_TARGET_END _Pragma("GCC pop_options")
+#else
+#define QUELL_TARGET_BEGIN(isa)
+#define QUELL_TARGET_END
+#endif
+
+#if defined(__GNUC__)
+#define QUELL_ALWAYS_INLINE inline __attribute__((always_inline))
+#else
+#define QUELL_ALWAYS_INLINE __forceinline
+#endif
+
+// The tag of the inline namespace around everything but core/: an inline function compiled with -mavx2 must never
+// replace the baseline copy of another translation unit, nor a checked one an unchecked one.
+#if defined(__AVX512F__)
+#define QUELL_DETAIL_BASE base_avx512
+#elif defined(__AVX2__)
+#define QUELL_DETAIL_BASE base_avx2
+#elif defined(__AVX__)
+#define QUELL_DETAIL_BASE base_avx
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+#define QUELL_DETAIL_BASE base_i8mm
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define QUELL_DETAIL_BASE base_dotprod
+#else
+#define QUELL_DETAIL_BASE base_min
+#endif
+
+#define QUELL_DETAIL_JOIN(a, b) a##b
+#define QUELL_DETAIL_JOIN_VALUES(a, b) QUELL_DETAIL_JOIN(a, b)
+#if QUELL_CHECKS
+#define QUELL_BASELINE QUELL_DETAIL_JOIN_VALUES(QUELL_DETAIL_BASE, _checked)
+#else
+#define QUELL_BASELINE QUELL_DETAIL_BASE
+#endif
