@@ -1,0 +1,21 @@
+# What quell uses of others: the installed package when there is one, a download pinned by its hash otherwise.
+# Declared here, made available where it is used.
+include(FetchContent)
+
+FetchContent_Declare(nlohmann_json SYSTEM
+    URL https://github.com/nlohmann/json/releases/download/v3.11.3/json.tar.xz
+    URL_HASH SHA256=d6c65aca6b1ed68e7a182f4757257b107ae403032760ed6ef121c9d55e81757d
+    DOWNLOAD_EXTRACT_TIMESTAMP FALSE
+    FIND_PACKAGE_ARGS 3.11)
+
+FetchContent_Declare(CLI11 SYSTEM
+    URL https://github.com/CLIUtils/CLI11/archive/refs/tags/v2.5.0.tar.gz
+    URL_HASH SHA256=17e02b4cddc2fa348e5dbdbb582c59a3486fa2b2433e70a0c3bacb871334fd55
+    DOWNLOAD_EXTRACT_TIMESTAMP FALSE
+    FIND_PACKAGE_ARGS)
+
+FetchContent_Declare(googletest SYSTEM
+    URL https://github.com/google/googletest/archive/refs/tags/v1.14.0.tar.gz
+    URL_HASH SHA256=8ad598c73ad796e0d8280b082cebd82a630d73e73cd3c70057938a6501bba5d7
+    DOWNLOAD_EXTRACT_TIMESTAMP FALSE
+    FIND_PACKAGE_ARGS NAMES GTest)
