@@ -39,6 +39,15 @@
 #define QUELL_TARGET_END
 #endif
 
+// Unrolls the next loop whole; its bounds are compile-time constants. Arrays indexed by it then live in registers.
+#if defined(__clang__)
+#define QUELL_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define QUELL_UNROLL _Pragma("GCC unroll 16")
+#else
+#define QUELL_UNROLL
+#endif
+
 #if defined(__GNUC__)
 #define QUELL_ALWAYS_INLINE inline __attribute__((always_inline))
 #else

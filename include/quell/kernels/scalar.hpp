@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The primitives in plain C++, a panel's 16 columns at a time: the fallback of every machine and what the other levels
+/// are compared with. The kernels themselves are the shared texts at the end.
+#pragma once
+
+#include "quell/core/types.hpp"
+#include "quell/kernels/table.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace quell::kernels {
+inline namespace QUELL_BASELINE {
+namespace scalar {
+
+inline constexpr isa level = isa::scalar;
+inline constexpr std::size_t lanes = 16;
+inline constexpr int w8a8_rows = 4;
+inline constexpr int w4a8_rows = 4;
+inline constexpr int f32_rows = 4;
+
+struct vec_f32 {
+    float v[lanes];
+};
+struct vec_i32 {
+    std::int32_t v[lanes];
+};
+/// Four activation codes that meet four weight codes of every column.
+struct code_quad {
+    std::int8_t v[4];
+};
+struct w8_step {
+    const std::int8_t* codes;
+};
+struct w4_chunk {
+    const std::uint8_t* nibbles;
+};
+
+// f(0) ... f(lanes - 1), collected into a vector.
+template <typename Vector, typename F>
+QUELL_ALWAYS_INLINE Vector each_lane(F f) {
+    Vector r;
+    for (std::size_t i = 0; i < lanes; ++i) {
+        r.v[i] = f(i);
+    }
+    return r;
+}
+
+QUELL_ALWAYS_INLINE vec_f32 zero_f32() {
+    return {};
+}
+QUELL_ALWAYS_INLINE vec_i32 zero_i32() {
+    return {};
+}
+QUELL_ALWAYS_INLINE vec_f32 set_f32(float a) {
+    return each_lane<vec_f32>([&](std::size_t) { return a; });
+}
+QUELL_ALWAYS_INLINE vec_i32 set_i32(std::int32_t a) {
+    return each_lane<vec_i32>([&](std::size_t) { return a; });
+}
+QUELL_ALWAYS_INLINE vec_f32 load(const float* p) {
+    return each_lane<vec_f32>([&](std::size_t i) { return p[i]; });
+}
+QUELL_ALWAYS_INLINE void store(float* p, vec_f32 a) {
+    std::memcpy(p, a.v, sizeof(a.v));
+}
+QUELL_ALWAYS_INLINE vec_f32 load_scales_f32(const std::byte* p) {
+    vec_f32 r;
+    std::memcpy(r.v, p, sizeof(r.v));
+    return r;
+}
+QUELL_ALWAYS_INLINE vec_f32 load_scales_f16(const std::byte* p) {
+    f16 halves[lanes];
+    std::memcpy(halves, p, sizeof(halves));
+    return each_lane<vec_f32>([&](std::size_t i) { return to_f32(halves[i]); });
+}
+QUELL_ALWAYS_INLINE vec_f32 add(vec_f32 a, vec_f32 b) {
+    return each_lane<vec_f32>([&](std::size_t i) { return a.v[i] + b.v[i]; });
+}
+QUELL_ALWAYS_INLINE vec_f32 mul(vec_f32 a, vec_f32 b) {
+    return each_lane<vec_f32>([&](std::size_t i) { return a.v[i] * b.v[i]; });
+}
+QUELL_ALWAYS_INLINE vec_f32 max(vec_f32 a, vec_f32 b) {
+    return each_lane<vec_f32>([&](std::size_t i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+QUELL_ALWAYS_INLINE vec_f32 fma(vec_f32 a, vec_f32 b, vec_f32 c) {
+    return each_lane<vec_f32>([&](std::size_t i) { return std::fma(a.v[i], b.v[i], c.v[i]); });
+}
+QUELL_ALWAYS_INLINE vec_i32 add(vec_i32 a, vec_i32 b) {
+    return each_lane<vec_i32>([&](std::size_t i) { return a.v[i] + b.v[i]; });
+}
+QUELL_ALWAYS_INLINE vec_i32 sub(vec_i32 a, vec_i32 b) {
+    return each_lane<vec_i32>([&](std::size_t i) { return a.v[i] - b.v[i]; });
+}
+QUELL_ALWAYS_INLINE vec_f32 to_f32(vec_i32 a) {
+    return each_lane<vec_f32>([&](std::size_t i) { return static_cast<float>(a.v[i]); });
+}
+/// |a|, and 0 for NaN and the infinities.
+QUELL_ALWAYS_INLINE vec_f32 finite_magnitude(vec_f32 a) {
+    return each_lane<vec_f32>([&](std::size_t i) { return std::isfinite(a.v[i]) ? std::fabs(a.v[i]) : 0.0F; });
+}
+QUELL_ALWAYS_INLINE float largest(vec_f32 a) {
+    float m = a.v[0];
+    for (const float v : a.v) {
+        m = v > m ? v : m;
+    }
+    return m;
+}
+QUELL_ALWAYS_INLINE std::int32_t total(vec_i32 a) {
+    std::int32_t sum = 0;
+    for (const std::int32_t v : a.v) {
+        sum += v;
+    }
+    return sum;
+}
+/// Half to even after the clamp; NaN becomes 0.
+QUELL_ALWAYS_INLINE vec_i32 to_codes(vec_f32 a, vec_f32 low, vec_f32 high) {
+    return each_lane<vec_i32>([&](std::size_t i) {
+        const float v = std::isnan(a.v[i]) ? 0.0F : a.v[i];
+        const float above = v > low.v[i] ? v : low.v[i];
+        return static_cast<std::int32_t>(std::nearbyint(above < high.v[i] ? above : high.v[i]));
+    });
+}
+/// 32 codes as bytes.
+QUELL_ALWAYS_INLINE void store_codes(std::int8_t* p, const vec_i32 (&codes)[k_chunk / lanes]) {
+    for (std::size_t i = 0; i < k_chunk; ++i) {
+        p[i] = static_cast<std::int8_t>(codes[i / lanes].v[i % lanes]);
+    }
+}
+
+QUELL_ALWAYS_INLINE code_quad load_quad(const std::int8_t* a) {
+    return {{a[0], a[1], a[2], a[3]}};
+}
+/// Four k of `lanes` rows.
+QUELL_ALWAYS_INLINE w8_step load_w8(const std::byte* p) {
+    return {reinterpret_cast<const std::int8_t*>(p)};
+}
+QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, w8_step w, code_quad a) {
+    return each_lane<vec_i32>([&](std::size_t i) {
+        const std::int8_t* c = w.codes + 4 * i;
+        return sum.v[i] + c[0] * a.v[0] + c[1] * a.v[1] + c[2] * a.v[2] + c[3] * a.v[3];
+    });
+}
+/// 32 k of `lanes` rows.
+QUELL_ALWAYS_INLINE w4_chunk load_w4(const std::byte* p) {
+    return {reinterpret_cast<const std::uint8_t*>(p)};
+}
+/// Sums of nibble times code; the caller takes 8 times the sum of the codes off.
+QUELL_ALWAYS_INLINE vec_i32 dot_w4(w4_chunk w, const std::int8_t* a) {
+    vec_i32 sum = zero_i32();
+    for (std::size_t step = 0; step < 4; ++step) {
+        for (std::size_t i = 0; i < panel_rows * 4; ++i) {
+            const int nibbles = w.nibbles[step * panel_rows * 4 + i];
+            const std::size_t k = step * 4 + i % 4;
+            sum.v[i / 4] += (nibbles & 15) * a[k] + (nibbles >> 4) * a[k + k_chunk / 2];
+        }
+    }
+    return sum;
+}
+QUELL_ALWAYS_INLINE void prefetch(const std::byte*, std::size_t) {}
+
+#include "quell/kernels/detail/kernels.inc"
+
+}  // namespace scalar
+}  // namespace QUELL_BASELINE
+}  // namespace quell::kernels

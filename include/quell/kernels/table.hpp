@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// What a kernel is: a stateless function on pointers, sizes and a range of rows or panels. No kernel allocates, starts
+/// a thread, or reads or writes outside its operands. Any size may be 0.
+///
+/// The order of the float operations is part of the contract, so that every level gives the same bits for any split:
+/// integers are summed exactly inside a group; group after group acc = fma(float(sum), weight scale, acc); at the end
+/// y = fma(acc, activation scale, bias or 0), and where y accumulates one more addition. gemm_f32 takes k ascending
+/// with one fma for each, from 0; then the bias is added, then y.
+#pragma once
+
+#include "quell/kernels/cpu.hpp"
+#include "quell/kernels/panels.hpp"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace quell::kernels {
+inline namespace QUELL_BASELINE {
+
+/// Activations [rows, cols] in float become rows of codes, one byte a code, with one scale a row.
+///
+/// code = clamp(nearbyint(v * (1 / scale))), v = x or x * channel_scale. NaN gives 0 and an infinity the largest code
+/// of its sign; neither counts in the absmax. The scale is clip * absmax / qmax (qmax 127 or 7), at least 2^-126, and
+/// 1 in a row without finite values other than 0.
+struct quantize_args {
+    const float* x = nullptr;
+    std::size_t ldx = 0;
+    std::size_t rows = 0;
+    std::size_t cols = 0;
+    int bits = 8;                          ///< 8: codes -127 ... 127; 4: codes -8 ... 7
+    float clip = 1.0F;                     ///< of absmax, in (0, 1]
+    float static_scale = 0.0F;             ///< > 0: the scale of every row
+    const float* channel_scale = nullptr;  ///< [cols] or none
+    std::size_t group = 0;                 ///< k per entry of sums: a multiple of 32, or 0 for the whole row
+    std::int8_t* codes = nullptr;
+    std::size_t stride = 0;        ///< bytes between rows, >= padded_k(cols); the codes up to padded_k(cols) become 0
+    float* scales = nullptr;       ///< [rows]
+    std::int32_t* sums = nullptr;  ///< [rows][groups_in(cols, group)] sums of codes, or none
+};
+
+/// y [m, n] = or += activations times a w8 or w4 weight, plus bias. k <= max_k.
+struct gemm_args {
+    panel_view w;
+    const std::int8_t* a = nullptr;  ///< rows as quantize_rows leaves them: never -128, zeros up to padded_k(k)
+    std::size_t lda = 0;
+    const float* a_scales = nullptr;       ///< [m]
+    const std::int32_t* a_sums = nullptr;  ///< [m][w.shape.groups()]; read by w4 only
+    std::size_t m = 0;
+    const float* bias = nullptr;  ///< [n] or none
+    float* y = nullptr;
+    std::size_t ldy = 0;
+    bool accumulate = false;
+};
+
+/// y [m, n] = or += x [m, k] times a weight in f32 panels: element (16 p + j, kk) is panels[p * panel_stride + 16 kk +
+/// j]. Columns from n on are padding in the last panel and are never stored.
+struct gemm_f32_args {
+    const float* x = nullptr;
+    std::size_t ldx = 0;
+    std::size_t m = 0;
+    const float* panels = nullptr;
+    std::size_t panel_stride = 0;  ///< in floats, >= 16 * k
+    std::size_t n = 0;
+    std::size_t k = 0;
+    const float* bias = nullptr;  ///< [n] or none
+    float* y = nullptr;
+    std::size_t ldy = 0;
+    bool accumulate = false;
+};
+
+/// The kernels of one level with the number of activation rows each takes at a time: a split of m wants multiples of
+/// it.
+struct kernel_table {
+    isa level;
+    void (*quantize_rows)(const quantize_args&, std::size_t row_begin, std::size_t row_end);
+    void (*gemm_w8a8)(const gemm_args&, std::size_t panel_begin, std::size_t panel_end);
+    void (*gemm_w4a8)(const gemm_args&, std::size_t panel_begin, std::size_t panel_end);
+    void (*gemm_f32)(const gemm_f32_args&, std::size_t panel_begin, std::size_t panel_end);
+    std::size_t w8a8_rows;
+    std::size_t w4a8_rows;
+    std::size_t f32_rows;
+};
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::kernels
