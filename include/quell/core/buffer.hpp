@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <span>
 #include <type_traits>
@@ -76,6 +77,8 @@ private:
         if (size == 0) {
             return nullptr;
         }
+        QUELL_EXPECTS(size <= std::numeric_limits<std::size_t>::max() / sizeof(T),
+                      "a size that does not fit in memory");
         const std::size_t bytes = size * sizeof(T);
         void* memory = ::operator new (bytes, std::align_val_t{alignment(size)});
 #if defined(__linux__)

@@ -20,10 +20,10 @@ enum class producer_kind {
 
 /// Activations [tokens, features] that one or more linears read: q, k and v share one.
 struct input_point {
-    std::string name;
+    std::string name{};
     std::size_t features = 0;
     producer_kind kind = producer_kind::none;
-    std::string producer;         ///< name of the norm gain or of the linear
+    std::string producer{};       ///< name of the norm gain or of the linear
     std::size_t head_repeat = 1;  ///< grouped-query attention: query heads per key-value head
     std::size_t head_size = 0;
     bool reads_residual = false;  ///< the norm in front reads the residual stream
@@ -31,19 +31,19 @@ struct input_point {
 
 /// One linear, y = x W^T + b with W [out_features, in_features].
 struct site {
-    std::string name;    ///< the engine's own name, such as "blk.3.ffn_down"
-    std::string module;  ///< q, k, v, o, gate, up, down, head
+    std::string name{};    ///< the engine's own name, such as "blk.3.ffn_down"
+    std::string module{};  ///< q, k, v, o, gate, up, down, head
     std::size_t layer = 0;
     std::size_t out_features = 0;
     std::size_t in_features = 0;
-    std::string storage;    ///< equal for tied weights
+    std::string storage{};  ///< equal for tied weights
     std::size_t input = 0;  ///< index into graph::inputs
     bool writes_residual = false;
 };
 
 struct graph {
-    std::vector<input_point> inputs;
-    std::vector<site> sites;
+    std::vector<input_point> inputs{};
+    std::vector<site> sites{};
 
     /// The indices of all sites that read this input.
     [[nodiscard]] std::vector<std::size_t> readers_of(std::size_t input) const {

@@ -6,17 +6,24 @@
 #include "quell/core/buffer.hpp"
 #include "quell/core/views.hpp"
 
+#include <cstddef>
+#include <cstring>
+#include <limits>
+
 namespace quell {
 
 template <typename T>
 class matrix {
 public:
     matrix() = default;
-    matrix(std::size_t rows, std::size_t cols) : data_(rows * cols), rows_(rows), cols_(cols) {}
+    matrix(std::size_t rows, std::size_t cols) : data_(rows * cols), rows_(rows), cols_(cols) {
+        QUELL_EXPECTS(cols == 0 || rows <= std::numeric_limits<std::size_t>::max() / cols,
+                      "a matrix that does not fit in memory");
+    }
 
     [[nodiscard]] static matrix copy_of(matrix_view<const T> source) {
         matrix copy(source.rows(), source.cols());
-        for (std::size_t r = 0; r < source.rows(); ++r) {
+        for (std::size_t r = 0; r < source.rows() && source.cols() > 0; ++r) {
             std::memcpy(copy.view().row(r).data(), source.row(r).data(), source.cols() * sizeof(T));
         }
         return copy;

@@ -61,6 +61,7 @@ struct code_range {
 
 /// How many elements of a row share a scale; `cols` = in_features.
 [[nodiscard]] constexpr std::size_t group_length(const scheme& s, std::size_t cols) {
+    QUELL_EXPECTS(s.reach != granularity::group || s.group > 0, "a group without elements");
     return s.reach == granularity::group ? s.group : std::max<std::size_t>(cols, 1);
 }
 
