@@ -16,10 +16,7 @@ template <typename T>
 class matrix {
 public:
     matrix() = default;
-    matrix(std::size_t rows, std::size_t cols) : data_(rows * cols), rows_(rows), cols_(cols) {
-        QUELL_EXPECTS(cols == 0 || rows <= std::numeric_limits<std::size_t>::max() / cols,
-                      "a matrix that does not fit in memory");
-    }
+    matrix(std::size_t rows, std::size_t cols) : data_(product(rows, cols)), rows_(rows), cols_(cols) {}
 
     [[nodiscard]] static matrix copy_of(matrix_view<const T> source) {
         matrix copy(source.rows(), source.cols());
@@ -41,6 +38,12 @@ public:
     [[nodiscard]] std::span<const T> elements() const { return data_; }
 
 private:
+    static std::size_t product(std::size_t rows, std::size_t cols) {
+        QUELL_EXPECTS(cols == 0 || rows <= std::numeric_limits<std::size_t>::max() / cols,
+                      "a matrix that does not fit in memory");
+        return rows * cols;
+    }
+
     buffer<T> data_;
     std::size_t rows_ = 0;
     std::size_t cols_ = 0;
