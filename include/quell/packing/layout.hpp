@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Which panels a scheme is packed into, and the two sizes every report states: the bytes of a blob, padding included,
+/// and the bits that a file would store without any padding.
+#pragma once
+
+#include "quell/core/result.hpp"
+#include "quell/core/scheme.hpp"
+#include "quell/kernels/panels.hpp"
+
+#include <cstddef>
+#include <limits>
+#include <string>
+
+namespace quell::packing {
+inline namespace QUELL_BASELINE {
+
+inline constexpr std::size_t header_bytes = 64;
+
+/// The form of weights that are left in float.
+inline constexpr scheme float_form = {.bits = 32, .reach = granularity::tensor};
+
+namespace detail {
+
+[[nodiscard]] inline bool packs_to_w8(const scheme& s) {
+    return s.bits == 8 && s.reach != granularity::group;
+}
+
+[[nodiscard]] inline bool packs_to_w4(const scheme& s) {
+    return s.bits == 4 && (s.reach != granularity::group || s.group == 32 || s.group == 64 || s.group == 128);
+}
+
+[[nodiscard]] inline kernels::panel_shape float_shape(std::size_t out_features, std::size_t in_features) {
+    return {.format = kernels::panel_format::f32, .n = out_features, .k = in_features};
+}
+
+/// The panels' bytes fit a size_t, with the header before them.
+[[nodiscard]] inline bool size_fits(const kernels::panel_shape& shape) {
+    constexpr std::size_t most = std::numeric_limits<std::size_t>::max() - header_bytes;
+    constexpr std::size_t most_k = most / (2 * kernels::panel_rows * sizeof(float));
+    return shape.k <= most_k && shape.n <= most - kernels::panel_rows &&
+           (shape.panels() == 0 || shape.panel_bytes() <= most / shape.panels());
+}
+
+}  // namespace detail
+
+/// The panels of a weight [out, in] in this form.
+/// Errors   errc::unsupported where there is no kernel for it: other than 8 bits a row or 4 bits a row or a group of
+/// 32,
+///          64 or 128, symmetric, with plain scales; or rows longer than kernels::max_k. errc::bad_shape for a size
+///          that no memory holds.
+[[nodiscard]] inline result<kernels::panel_shape> panel_shape_of(const scheme& form, std::size_t out_features,
+                                                                 std::size_t in_features) {
+    kernels::panel_shape shape = detail::float_shape(out_features, in_features);
+    if (form != float_form) {
+        const bool plain = form.codes == code_set::symmetric && form.zeros == zero_type::none &&
+                           form.scales != scale_type::codes8 && form.reach != granularity::token;
+        if (!plain || !(detail::packs_to_w8(form) || detail::packs_to_w4(form))) {
+            return error{errc::unsupported, "no packed layout for " + std::to_string(form.bits) +
+                                                "-bit codes with groups of " + std::to_string(form.group) +
+                                                ", zero points or coded scales; 8 bits a row and 4 bits a row or a "
+                                                "group of 32, 64 or 128 can be packed, symmetric"};
+        }
+        if (in_features > kernels::max_k) {
+            return error{errc::unsupported, "rows of " + std::to_string(in_features) +
+                                                " integer codes; their sums are exact up to " +
+                                                std::to_string(kernels::max_k)};
+        }
+        shape.format = form.bits == 8 ? kernels::panel_format::w8 : kernels::panel_format::w4;
+        shape.group = form.reach == granularity::group ? form.group : 0;
+        shape.scales = shape.group != 0 && form.scales == scale_type::f16 ? scale_type::f16 : scale_type::f32;
+    }
+    if (!detail::size_fits(shape)) {
+        return error{errc::bad_shape, "a weight of " + std::to_string(out_features) + " x " +
+                                          std::to_string(in_features) + " is larger than the address space"};
+    }
+    return shape;
+}
+
+/// Bytes of the blob of such a weight; 0 where it cannot be packed.
+[[nodiscard]] inline std::size_t packed_bytes(const scheme& form, std::size_t out_features, std::size_t in_features) {
+    const auto shape = panel_shape_of(form, out_features, in_features);
+    return shape ? header_bytes + shape->bytes() : 0;
+}
+
+/// Bits of codes, scales and zeros as a file stores them. An integer zero takes as many bits as a code, a real one as
+/// many as a scale; scales of 8-bit codes share one f32 a row.
+[[nodiscard]] constexpr std::size_t stored_bits(const scheme& form, std::size_t out_features, std::size_t in_features) {
+    const std::size_t codes = out_features * in_features * static_cast<std::size_t>(form.bits);
+    if (form == float_form) {
+        return codes;
+    }
+    const std::size_t scales = form.reach == granularity::tensor ? 1 : out_features * groups_per_row(form, in_features);
+    const auto scale_bits = static_cast<std::size_t>(bits_of(form.scales));
+    const std::size_t second_level = form.scales == scale_type::codes8 ? out_features * 32 : 0;
+    const std::size_t zero_bits = form.zeros == zero_type::none      ? 0
+                                  : form.zeros == zero_type::integer ? static_cast<std::size_t>(form.bits)
+                                                                     : scale_bits;
+    return codes + scales * (scale_bits + zero_bits) + second_level;
+}
+
+/// The same in bytes, rounded up.
+[[nodiscard]] constexpr std::size_t stored_bytes(const scheme& form, std::size_t out_features,
+                                                 std::size_t in_features) {
+    return (stored_bits(form, out_features, in_features) + 7) / 8;
+}
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::packing
