@@ -63,8 +63,6 @@ public:
         QUELL_EXPECTS(i < size_, "an element outside the buffer");
         return data_[i];
     }
-    operator std::span<T>() { return {data_, size_}; }
-    operator std::span<const T>() const { return {data_, size_}; }
 
 private:
     static constexpr std::size_t huge_page = std::size_t{1} << 21U;
