@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// How the activations that enter a quantized linear become codes: bits, how far one scale reaches, clipping.
+#pragma once
+
+#include "quell/core/result.hpp"
+#include "quell/core/scheme.hpp"
+#include "quell/core/target.hpp"
+
+#include <concepts>
+#include <string>
+#include <type_traits>
+
+namespace quell::quant {
+inline namespace QUELL_BASELINE {
+
+struct activation_scheme {
+    int bits = 8;                            ///< 8, 4, or 32: float
+    granularity reach = granularity::token;  ///< token: scale taken at run time; tensor: `static_scale` for all
+    float clip = 1.0F;                       ///< the scale covers clip * absmax, in (0, 1]
+    float static_scale = 0.0F;               ///< with granularity::tensor only; 0: still to be calibrated
+
+    [[nodiscard]] bool is_float() const { return bits == 32; }
+    [[nodiscard]] bool needs_calibration() const {
+        return !is_float() && reach == granularity::tensor && static_scale == 0.0F;
+    }
+
+    friend bool operator==(const activation_scheme&, const activation_scheme&) = default;
+};
+
+template <typename Visit, typename Scheme>
+requires(std::same_as<std::remove_const_t<Scheme>, activation_scheme>) void fields(Visit& visit, Scheme& form) {
+    visit("bits", form.bits);
+    visit("reach", form.reach);
+    visit("clip", form.clip);
+    visit("static_scale", form.static_scale);
+}
+
+/// Errors   errc::unsupported for bits or a reach that no kernel has; errc::bad_value for a clip or scale out of range.
+[[nodiscard]] inline result<void> check(const activation_scheme& form) {
+    if (form.bits != 4 && form.bits != 8 && form.bits != 32) {
+        return error{errc::unsupported, "activations of " + std::to_string(form.bits) + " bits (4, 8 and 32 exist)"};
+    }
+    if (form.reach != granularity::token && form.reach != granularity::tensor) {
+        return error{errc::unsupported, "activation scales reach over a token or a tensor, nothing else"};
+    }
+    if (!(form.clip > 0.0F && form.clip <= 1.0F)) {
+        return error{errc::bad_value, "activation clip " + std::to_string(form.clip) + " is not in (0, 1]"};
+    }
+    if (!(form.static_scale >= 0.0F && form.static_scale <= 1e30F)) {
+        return error{errc::bad_value, "static activation scale " + std::to_string(form.static_scale)};
+    }
+    if (form.static_scale > 0.0F && form.reach != granularity::tensor) {
+        return error{errc::bad_value, "a static activation scale needs the reach 'tensor'"};
+    }
+    return {};
+}
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::quant

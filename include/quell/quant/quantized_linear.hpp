@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// `quantized_linear`: packed integer weights and how activations become codes before they meet them.
+#pragma once
+
+#include "quell/core/buffer.hpp"
+#include "quell/core/matrix.hpp"
+#include "quell/core/quantized.hpp"
+#include "quell/core/result.hpp"
+#include "quell/core/target.hpp"
+#include "quell/kernels/panels.hpp"
+#include "quell/packing/pack.hpp"
+#include "quell/packing/packed_matrix.hpp"
+#include "quell/quant/activation_scheme.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+
+namespace quell::quant {
+inline namespace QUELL_BASELINE {
+
+/// y = Q(x * channel_scale) Wq^T + b in integers. Moved, never copied.
+class quantized_linear {
+public:
+    /// Shapes   bias [out] or empty; channel_scale [in] or empty: x is multiplied by it before it is quantized.
+    /// Errors   errc::bad_shape, errc::bad_value, errc::unsupported; the caller adds the name of the site.
+    [[nodiscard]] static result<quantized_linear> make(packing::packed_matrix weight, activation_scheme activations,
+                                                       std::span<const float> bias = {},
+                                                       buffer<float> channel_scale = {}) {
+        QUELL_TRY_VOID(check(activations));
+        if (activations.is_float() || activations.needs_calibration()) {
+            return error{errc::unsupported, activations.is_float() ? "integer weights need activations of 4 or 8 bits"
+                                                                   : "a static activation scale was never calibrated"};
+        }
+        if (weight.panels().shape.format == kernels::panel_format::f32) {
+            return error{errc::unsupported, "the packed weight is in float"};
+        }
+        QUELL_TRY_VOID(check_length(bias, weight.out_features(), "bias"));
+        QUELL_TRY_VOID(check_length(channel_scale, weight.in_features(), "channel scale"));
+        return quantized_linear(std::move(weight), activations, buffer<float>::copy_of(bias), std::move(channel_scale));
+    }
+
+    [[nodiscard]] std::size_t out_features() const { return weight_.out_features(); }
+    [[nodiscard]] std::size_t in_features() const { return weight_.in_features(); }
+    [[nodiscard]] std::size_t bytes() const {
+        return weight_.blob().size() + bias_.size_bytes() + channel_scale_.size_bytes();
+    }
+    [[nodiscard]] const packing::packed_matrix& packed() const { return weight_; }
+    [[nodiscard]] const activation_scheme& activations() const { return activations_; }
+    [[nodiscard]] std::span<const float> bias() const { return bias_; }
+    [[nodiscard]] std::span<const float> channel_scale() const { return channel_scale_; }
+
+    /// The matrix that this layer stands for: dequantized, with the channel scale multiplied back in.
+    [[nodiscard]] matrix<float> weight() const {
+        auto codes = packing::unpack(weight_);
+        QUELL_ENSURES(codes.has_value(), "what was packed unpacks");
+        matrix<float> w = dequantize(*codes);
+        for (std::size_t r = 0; r < w.rows() && !channel_scale_.empty(); ++r) {
+            for (std::size_t c = 0; c < w.cols(); ++c) {
+                w(r, c) *= channel_scale_[c];
+            }
+        }
+        return w;
+    }
+
+private:
+    quantized_linear(packing::packed_matrix weight, activation_scheme activations, buffer<float> bias,
+                     buffer<float> channel_scale)
+        : weight_(std::move(weight)),
+          activations_(activations),
+          bias_(std::move(bias)),
+          channel_scale_(std::move(channel_scale)) {}
+
+    static result<void> check_length(std::span<const float> values, std::size_t length, const char* what) {
+        if (!values.empty() && values.size() != length) {
+            return error{errc::bad_shape, std::string(what) + " has " + std::to_string(values.size()) +
+                                              " entries, the weight asks for " + std::to_string(length)};
+        }
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            if (!std::isfinite(values[i])) {
+                return error{errc::bad_value,
+                             std::string(what) + ", entry " + std::to_string(i) + ": " + std::to_string(values[i])};
+            }
+        }
+        return {};
+    }
+
+    packing::packed_matrix weight_;
+    activation_scheme activations_;
+    buffer<float> bias_;
+    buffer<float> channel_scale_;
+};
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::quant
