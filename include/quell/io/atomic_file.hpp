@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 
 namespace quell::io {
@@ -118,18 +117,6 @@ private:
     std::string temporary_;
     detail::descriptor file_;
 };
-
-/// Replaces the file by `bytes`, or leaves it as it was.
-[[nodiscard]] inline result<void> write_file_atomically(const std::string& path, std::span<const std::byte> bytes) {
-    QUELL_TRY(atomic_file file, atomic_file::create(path));
-    QUELL_TRY_VOID(file.write(bytes));
-    return file.commit();
-}
-
-/// The same for text.
-[[nodiscard]] inline result<void> write_file_atomically(const std::string& path, std::string_view text) {
-    return write_file_atomically(path, std::as_bytes(std::span(text)));
-}
 
 }  // namespace QUELL_BASELINE
 }  // namespace quell::io

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// Reading whole files: `mapped_file` lets the system page them in and out, `read_file` copies them. A file that
-/// somebody cuts short while it is mapped kills the program (SIGBUS) at the first byte that is gone: read what others
-/// may write to. POSIX only.
+/// `mapped_file`: a file in memory that the system pages in and out. A file that somebody cuts short while it is mapped
+/// kills the program (SIGBUS) at the first byte that is gone: what others may write to is better read with read_file.
+/// POSIX only.
 #pragma once
 
 #include "quell/io/descriptor.hpp"
@@ -12,7 +12,6 @@
 #include <span>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <sys/mman.h>
 
@@ -77,31 +76,6 @@ private:
     std::string path_;
     std::span<const std::byte> bytes_;
 };
-
-/// The bytes of a file, or of a pipe, to its end.
-///
-/// Errors   errc::io_failed.
-[[nodiscard]] inline result<std::vector<std::byte>> read_file(const std::string& path) {
-    constexpr std::size_t step = std::size_t{1} << 16U;
-    QUELL_TRY(const detail::readable_file source, detail::open_to_read(path));
-    std::vector<std::byte> bytes;
-    std::size_t filled = 0;
-    for (;;) {
-        if (filled == bytes.size()) {  // one byte more than the size, so that its end is seen without growing
-            bytes.resize(filled == 0 ? source.size + 1 : filled + filled / 2 + step);
-        }
-        const ssize_t got = ::read(source.file.number(), bytes.data() + filled, bytes.size() - filled);
-        if (got == 0) {
-            break;
-        }
-        if (got < 0 && errno != EINTR) {
-            return system_failure(path, "cannot be read");
-        }
-        filled += got > 0 ? static_cast<std::size_t>(got) : 0;
-    }
-    bytes.resize(filled);
-    return bytes;
-}
 
 }  // namespace QUELL_BASELINE
 }  // namespace quell::io
