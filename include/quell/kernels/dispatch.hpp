@@ -5,6 +5,7 @@
 #pragma once
 
 #include "quell/core/result.hpp"
+#include "quell/kernels/avx2.hpp"
 #include "quell/kernels/scalar.hpp"
 
 #include <atomic>
@@ -35,6 +36,9 @@ using quell::kernels::detail::lowered_to;
 /// Every level this build contains, weakest first.
 inline constexpr const kernel_table* compiled_tables[] = {
     &scalar::table,
+#if QUELL_ARCH_X86_64
+    &avx2::table,
+#endif
 };
 
 struct runnable_levels {
