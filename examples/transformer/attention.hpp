@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Causal grouped-query attention, softmax(q K^T / sqrt(head_size)) V, each query head with the keys and values of its
+/// group. A task takes one head and a block of query rows and computes scores up to the last token of the block only,
+/// so that most of the upper triangle costs nothing.
+/// Source: arXiv 1706.03762; groups: arXiv 2305.13245.
+#pragma once
+
+#include "quell/core/buffer.hpp"
+#include "quell/core/executor.hpp"
+#include "quell/core/views.hpp"
+#include "quell/kernels/dispatch.hpp"
+#include "quell/kernels/table.hpp"
+#include "transformer/config.hpp"
+#include "transformer/elementwise.hpp"
+#include "transformer/kv_cache.hpp"
+#include "transformer/norm.hpp"
+#include "transformer/rope.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstddef>
+
+namespace transformer {
+
+/// Rotates the queries [tokens, query_width] in place, rotates the keys [tokens, kv_width] in place and stores them
+/// with the values [tokens, kv_width] in the cache, the first token at `position`.
+inline void rotate_and_store(const config& c, const rope_table& rope, std::size_t layer, std::size_t position,
+                             quell::matrix_view<float> q, quell::matrix_view<float> k,
+                             quell::matrix_view<const float> v, kv_cache& cache, const quell::executor& threads) {
+    for_row_ranges(threads, q.rows(), [&](std::size_t first, std::size_t last) {
+        for (std::size_t t = first; t < last; ++t) {
+            for (std::size_t h = 0; h < c.heads; ++h) {
+                rope.rotate(q.row(t).subspan(h * c.head_size, c.head_size), position + t);
+            }
+            for (std::size_t h = 0; h < c.kv_heads; ++h) {
+                const auto key = k.row(t).subspan(h * c.head_size, c.head_size);
+                rope.rotate(key, position + t);
+                cache.store(layer, h, position + t, key, v.row(t).subspan(h * c.head_size, c.head_size));
+            }
+        }
+    });
+}
+
+class attention {
+public:
+    /// Scratch for the scores of one block for each thread; `capacity` tokens at most.
+    attention(const config& c, std::size_t capacity, std::size_t threads)
+        : shape_(c),
+          score_stride_((capacity + kv_cache::panel_width - 1) / kv_cache::panel_width * kv_cache::panel_width),
+          scores_(threads * rows_per_block * score_stride_) {}
+
+    /// Shapes   q and out [tokens, query_width]; the cache holds position + tokens tokens of this layer.
+    /// Cost     2 tokens (position + tokens / 2) query_width multiply-adds; the same bits for any number of threads,
+    /// and
+    ///          for any division of a text into calls.
+    void run(const kv_cache& cache, std::size_t layer, std::size_t position, quell::matrix_view<const float> q,
+             quell::matrix_view<float> out, const quell::executor& threads) {
+        const std::size_t blocks = (q.rows() + rows_per_block - 1) / rows_per_block;
+        const std::size_t tasks = blocks * shape_.heads;
+        const std::size_t workers = std::min(tasks, scores_.size() / (rows_per_block * score_stride_));
+        std::atomic<std::size_t> next = 0;
+        threads.parallel_for(workers, [&](std::size_t worker) {
+            float* scores = scores_.data() + worker * rows_per_block * score_stride_;
+            for (std::size_t task = next++; task < tasks; task = next++) {
+                const std::size_t block = blocks - 1 - task / shape_.heads;  // the largest first
+                const std::size_t first = block * rows_per_block;
+                const std::size_t rows = std::min(rows_per_block, q.rows() - first);
+                run_block(cache, layer, position + first, task % shape_.heads, q.block(first, 0, rows, q.cols()),
+                          out.block(first, 0, rows, out.cols()), scores);
+            }
+        });
+    }
+
+private:
+    static constexpr std::size_t rows_per_block = 32;
+
+    /// One head of a few query rows, the first of them at `position`.
+    void run_block(const kv_cache& cache, std::size_t layer, std::size_t position, std::size_t head,
+                   quell::matrix_view<const float> q, quell::matrix_view<float> out, float* scores) const {
+        const std::size_t kv_head = head / shape_.heads_per_kv_head();
+        const std::size_t size = shape_.head_size;
+        const std::size_t tokens = position + q.rows();
+        multiply({.x = q.data() + head * size,
+                  .ldx = q.stride(),
+                  .m = q.rows(),
+                  .panels = cache.keys(layer, kv_head),
+                  .panel_stride = cache.key_panel_stride(),
+                  .n = tokens,
+                  .k = size,
+                  .bias = nullptr,
+                  .y = scores,
+                  .ldy = score_stride_,
+                  .accumulate = false});
+        for (std::size_t r = 0; r < q.rows(); ++r) {
+            float* row = scores + r * score_stride_;
+            softmax({row, position + r + 1}, 1.0F / std::sqrt(static_cast<float>(size)));
+            std::fill(row + position + r + 1, row + tokens, 0.0F);
+        }
+        multiply({.x = scores,
+                  .ldx = score_stride_,
+                  .m = q.rows(),
+                  .panels = cache.values(layer, kv_head),
+                  .panel_stride = cache.value_panel_stride(),
+                  .n = size,
+                  .k = tokens,
+                  .bias = nullptr,
+                  .y = out.data() + head * size,
+                  .ldy = out.stride(),
+                  .accumulate = false});
+    }
+
+    static void multiply(const quell::kernels::gemm_f32_args& args) {
+        const std::size_t panels = (args.n + kv_cache::panel_width - 1) / kv_cache::panel_width;
+        quell::kernels::best().gemm_f32(args, 0, panels);
+    }
+
+    config shape_;
+    std::size_t score_stride_;
+    quell::buffer<float> scores_;
+};
+
+}  // namespace transformer

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// `session`: one text running through a model. It holds the keys and values of the tokens so far; `prefill` appends
+/// tokens, many at once or one at a time, and `logits` turns hidden states into scores for the next token.
+#pragma once
+
+#include "quell/core/buffer.hpp"
+#include "quell/core/executor.hpp"
+#include "quell/core/matrix.hpp"
+#include "quell/core/result.hpp"
+#include "quell/quant/forward.hpp"
+#include "transformer/attention.hpp"
+#include "transformer/feed_forward.hpp"
+#include "transformer/kv_cache.hpp"
+#include "transformer/model.hpp"
+#include "transformer/norm.hpp"
+#include "transformer/rope.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+
+namespace transformer {
+
+/// Sees the activations that enter the linears; `input` is an index into make_graph(config).inputs.
+using observer = std::function<void(std::size_t input, quell::matrix_view<const float> x)>;
+
+/// Scores of every token of the vocabulary: out [rows, vocab] from hidden states [rows, width].
+inline void head_logits(const model& network, quell::matrix_view<const float> hidden, quell::matrix_view<float> out,
+                        const quell::executor& threads) {
+    quell::buffer<std::byte> workspace(quell::quant::workspace_bytes(*network.head, hidden.rows()));
+    quell::quant::forward(*network.head, hidden, out, workspace, threads);
+}
+
+class session {
+public:
+    /// Room for `capacity` tokens. The model must outlive the session; its embedding is in float.
+    session(const model& network, const quell::executor& threads, std::size_t capacity)
+        : network_(network),
+          threads_(threads),
+          cache_(network.shape, capacity),
+          rope_(network.shape, network.rope_factors, capacity),
+          attention_(network.shape, capacity, threads.concurrency()) {
+        QUELL_EXPECTS(std::holds_alternative<quell::quant::float_linear>(*network.embedding), "a float embedding");
+    }
+
+    /// Appends tokens. The same ids give the same bits however they are divided into calls, as long as no linear has a
+    /// scale for a whole batch. Allocates only when a call has more tokens than every call before it.
+    /// Errors   errc::bad_value: an id outside the vocabulary, no room left, or activations that are not finite.
+    quell::result<void> prefill(std::span<const std::int32_t> ids) {
+        QUELL_TRY_VOID(check(ids));
+        reserve(ids.size());
+        last_rows_ = ids.size();
+        for (std::size_t first = 0; first < ids.size(); first += rows_at_once) {
+            const std::size_t rows = std::min(rows_at_once, ids.size() - first);
+            run_chunk(ids.subspan(first, rows), hidden_.view().block(first, 0, rows, hidden_.cols()));
+            position_ += rows;
+        }
+        return check_finite();
+    }
+
+    /// The states [tokens of the last call, width] behind the final norm.
+    [[nodiscard]] quell::matrix_view<const float> hidden() const {
+        return hidden_.view().block(0, 0, last_rows_, hidden_.cols());
+    }
+
+    /// head_logits with the session's threads, and without allocating where it can.
+    void logits(quell::matrix_view<const float> hidden_rows, quell::matrix_view<float> out) {
+        grow(workspace_, quell::quant::workspace_bytes(*network_.head, hidden_rows.rows()));
+        quell::quant::forward(*network_.head, hidden_rows, out, workspace_, threads_);
+    }
+
+    [[nodiscard]] std::size_t position() const { return position_; }
+    [[nodiscard]] std::size_t capacity() const { return cache_.capacity(); }
+    [[nodiscard]] std::size_t vocab() const { return network_.shape.vocab; }
+    void reset() { position_ = last_rows_ = 0; }
+    void observe(observer o) { observer_ = std::move(o); }
+
+private:
+    static constexpr std::size_t rows_at_once = 512;  ///< bounds the memory for activations, changes no bit
+
+    /// The activations between the linears; each is [rows, its width].
+    struct activations {
+        quell::matrix<float> stream, normed, delta, q, k, v, attended, gate, up;
+    };
+
+    [[nodiscard]] quell::result<void> check(std::span<const std::int32_t> ids) const {
+        const std::size_t vocab = network_.shape.vocab;
+        if (ids.empty()) {
+            return quell::error{quell::errc::bad_value, "no tokens to run"};
+        }
+        if (ids.size() > capacity() - position_) {
+            return quell::error{quell::errc::bad_value, std::to_string(position_) + " + " + std::to_string(ids.size()) +
+                                                            " tokens do not fit a session of " +
+                                                            std::to_string(capacity())};
+        }
+        for (std::size_t i = 0; i < ids.size(); ++i) {
+            if (ids[i] < 0 || static_cast<std::size_t>(ids[i]) >= vocab) {
+                return quell::error{quell::errc::bad_value, "token " + std::to_string(i) + " has the id " +
+                                                                std::to_string(ids[i]) + ", outside a vocabulary of " +
+                                                                std::to_string(vocab)};
+            }
+        }
+        return {};
+    }
+
+    [[nodiscard]] quell::result<void> check_finite() const {
+        for (std::size_t t = 0; t < last_rows_; ++t) {
+            if (!std::isfinite(sum_of_squares(hidden_.row(t)))) {
+                return quell::error{
+                    quell::errc::bad_value,
+                    "the activations of token " + std::to_string(position_ - last_rows_ + t) + " are not finite"};
+            }
+        }
+        return {};
+    }
+
+    template <typename T>
+    static void grow(quell::buffer<T>& b, std::size_t size) {
+        if (b.size() < size) {
+            b = quell::buffer<T>(size);
+        }
+    }
+
+    void reserve(std::size_t tokens) {
+        const config& c = network_.shape;
+        if (tokens > hidden_.rows()) {
+            hidden_ = {tokens, c.width};
+        }
+        const std::size_t rows = std::min(tokens, rows_at_once);
+        if (rows <= act_.stream.rows()) {
+            return;
+        }
+        act_ = {};
+        act_ = {.stream = {rows, c.width},
+                .normed = {rows, c.width},
+                .delta = {rows, c.width},
+                .q = {rows, c.query_width()},
+                .k = {rows, c.kv_width()},
+                .v = {rows, c.kv_width()},
+                .attended = {rows, c.query_width()},
+                .gate = {c.act == activation::swiglu ? rows : 0, c.ff_width},
+                .up = {rows, c.ff_width}};
+        std::size_t bytes = 0;
+        for (const block& b : network_.blocks) {
+            for_each_linear(b, [&](const quell::quant::linear& l) {
+                bytes = std::max(bytes, quell::quant::workspace_bytes(l, rows));
+            });
+        }
+        grow(workspace_, bytes);
+    }
+
+    void embed(std::span<const std::int32_t> ids, quell::matrix_view<float> stream) const {
+        const auto& table = *std::get_if<quell::quant::float_linear>(network_.embedding.get());
+        for_row_ranges(threads_, ids.size(), [&](std::size_t first, std::size_t last) {
+            for (std::size_t t = first; t < last; ++t) {
+                table.copy_row(static_cast<std::size_t>(ids[t]), stream.row(t));
+            }
+        });
+    }
+
+    /// Runs tokens at position_ ... through all blocks; `out` receives their states behind the final norm.
+    void run_chunk(std::span<const std::int32_t> ids, quell::matrix_view<float> out) {
+        const float eps = network_.shape.norm_eps;
+        const quell::matrix_view<float> stream = first_rows(act_.stream, ids.size());
+        const quell::matrix_view<float> normed = first_rows(act_.normed, ids.size());
+        const quell::matrix_view<float> delta = first_rows(act_.delta, ids.size());
+        embed(ids, stream);
+        rms_norm(stream, network_.blocks.front().attn_norm, eps, normed, threads_);
+        for (std::size_t l = 0; l < network_.blocks.size(); ++l) {
+            attend(l, normed, delta);
+            add_rms_norm(stream, delta, network_.blocks[l].ffn_norm, eps, normed, threads_);
+            feed_forward(l, normed, delta);
+            const bool last = l + 1 == network_.blocks.size();
+            add_rms_norm(stream, delta, last ? network_.final_norm : network_.blocks[l + 1].attn_norm, eps,
+                         last ? out : normed, threads_);
+        }
+    }
+
+    /// delta = o(attention(q, k, v)) of normed x.
+    void attend(std::size_t layer, quell::matrix_view<const float> x, quell::matrix_view<float> delta) {
+        const block& b = network_.blocks[layer];
+        const quell::matrix_view<float> q = first_rows(act_.q, x.rows());
+        const quell::matrix_view<float> k = first_rows(act_.k, x.rows());
+        const quell::matrix_view<float> v = first_rows(act_.v, x.rows());
+        const quell::matrix_view<float> attended = first_rows(act_.attended, x.rows());
+        seen(4 * layer, x);
+        const quell::quant::linear_call calls[] = {{&b.q, q}, {&b.k, k}, {&b.v, v}};
+        quell::quant::forward_shared(calls, x, workspace_, threads_);
+        rotate_and_store(network_.shape, rope_, layer, position_, q, k, v, cache_, threads_);
+        attention_.run(cache_, layer, position_, q, attended, threads_);
+        seen(4 * layer + 1, attended);
+        quell::quant::forward(b.o, attended, delta, workspace_, threads_);
+    }
+
+    /// delta = down(activation(gate, up)) of normed x.
+    void feed_forward(std::size_t layer, quell::matrix_view<const float> x, quell::matrix_view<float> delta) {
+        const block& b = network_.blocks[layer];
+        const quell::matrix_view<float> up = first_rows(act_.up, x.rows());
+        seen(4 * layer + 2, x);
+        if (b.gate) {
+            const quell::matrix_view<float> gate = first_rows(act_.gate, x.rows());
+            const quell::quant::linear_call calls[] = {{&*b.gate, gate}, {&b.up, up}};
+            quell::quant::forward_shared(calls, x, workspace_, threads_);
+            gate_with_silu(gate, up, threads_);
+        } else {
+            quell::quant::forward(b.up, x, up, workspace_, threads_);
+            apply_gelu(up, network_.shape.gelu, threads_);
+        }
+        seen(4 * layer + 3, up);
+        quell::quant::forward(b.down, up, delta, workspace_, threads_);
+    }
+
+    void seen(std::size_t input, quell::matrix_view<const float> x) const {
+        if (observer_) {
+            observer_(input, x);
+        }
+    }
+
+    static quell::matrix_view<float> first_rows(quell::matrix<float>& m, std::size_t rows) {
+        return m.view().block(0, 0, rows, m.cols());
+    }
+
+    const model& network_;
+    quell::executor threads_;
+    kv_cache cache_;
+    rope_table rope_;
+    attention attention_;
+    activations act_;
+    quell::matrix<float> hidden_;
+    quell::buffer<std::byte> workspace_;
+    observer observer_;
+    std::size_t position_ = 0;
+    std::size_t last_rows_ = 0;
+};
+
+}  // namespace transformer
