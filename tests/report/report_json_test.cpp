@@ -68,7 +68,7 @@ TEST(Names, DescribeAScheme) {
 }
 
 scheme read(const std::string& text, std::string& message) {
-    const auto json = nlohmann::ordered_json::parse(text, nullptr, false);
+    const auto json = nlohmann::json::parse(text, nullptr, false);
     scheme form;
     json_reader visit(json, "plan");
     fields(visit, form);

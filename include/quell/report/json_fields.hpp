@@ -92,7 +92,7 @@ private:
 class json_reader {
 public:
     /// `path` names the object in messages, such as "plan.json: sites[3]".
-    json_reader(const nlohmann::ordered_json& object, std::string path) : object_(object), path_(std::move(path)) {
+    json_reader(const nlohmann::json& object, std::string path) : object_(object), path_(std::move(path)) {
         if (!object_.is_object()) {
             fail(path_, "an object", object_);
         }
@@ -104,6 +104,12 @@ public:
         if (const auto found = object_.find(std::string(key)); found != object_.end() && !error_) {
             read(*found, path_ + "." + std::string(key), member);
         }
+    }
+
+    /// For a member that is more than a type can say: "path.key: expected `expected`".
+    void refuse(std::string_view key, const std::string& expected) {
+        const auto found = object_.find(std::string(key));
+        fail(path_ + "." + std::string(key), expected, found == object_.end() ? nlohmann::json() : *found);
     }
 
     /// The first thing that was wrong, unknown keys included.
@@ -121,7 +127,7 @@ public:
 
 private:
     template <typename T>
-    void read(const nlohmann::ordered_json& value, const std::string& path, T& member) {
+    void read(const nlohmann::json& value, const std::string& path, T& member) {
         if constexpr (std::same_as<T, std::string>) {
             value.is_string() ? void(member = *value.template get_ptr<const std::string*>())
                               : fail(path, "a text", value);
@@ -141,7 +147,7 @@ private:
     }
 
     template <typename T>
-    void read(const nlohmann::ordered_json& value, const std::string& path, std::vector<T>& members) {
+    void read(const nlohmann::json& value, const std::string& path, std::vector<T>& members) {
         if (!value.is_array()) {
             fail(path, "a list", value);
             return;
@@ -151,12 +157,12 @@ private:
         }
     }
 
-    void read(const nlohmann::ordered_json& value, const std::string& path, bool& member) {
+    void read(const nlohmann::json& value, const std::string& path, bool& member) {
         value.is_boolean() ? void(member = value.template get<bool>()) : fail(path, "true or false", value);
     }
 
     template <typename T>
-    void read_word(const nlohmann::ordered_json& value, const std::string& path, T& member) {
+    void read_word(const nlohmann::json& value, const std::string& path, T& member) {
         const auto* word = value.template get_ptr<const std::string*>();
         const auto found = word == nullptr ? std::nullopt : from_word<T>(*word);
         if (found) {
@@ -171,7 +177,7 @@ private:
     }
 
     template <typename T>
-    void read_integer(const nlohmann::ordered_json& value, const std::string& path, T& member) {
+    void read_integer(const nlohmann::json& value, const std::string& path, T& member) {
         if (value.is_number_unsigned() && std::in_range<T>(value.template get<std::uint64_t>())) {
             member = static_cast<T>(value.template get<std::uint64_t>());
         } else if (value.is_number_integer() && !value.is_number_unsigned() &&
@@ -183,7 +189,7 @@ private:
     }
 
     template <typename T>
-    void read_real(const nlohmann::ordered_json& value, const std::string& path, T& member) {
+    void read_real(const nlohmann::json& value, const std::string& path, T& member) {
         const double number =
             value.is_number() ? value.template get<double>() : std::numeric_limits<double>::infinity();
         if (std::abs(number) <= static_cast<double>(std::numeric_limits<T>::max())) {
@@ -193,8 +199,8 @@ private:
         }
     }
 
-    void fail(const std::string& path, const std::string& expected, const nlohmann::ordered_json& value) {
-        std::string shown = value.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+    void fail(const std::string& path, const std::string& expected, const nlohmann::json& value) {
+        std::string shown = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
         if (shown.size() > 40) {
             shown = shown.substr(0, 37) + "...";
         }
@@ -215,7 +221,7 @@ private:
         return keys;
     }
 
-    const nlohmann::ordered_json& object_;
+    const nlohmann::json& object_;
     std::string path_;
     std::vector<std::string> known_;
     std::optional<error> error_;

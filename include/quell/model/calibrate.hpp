@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The calibration driver: one pass of the engine over its calibration data feeds the collectors of all inputs that
+/// need any, and keeps a few rows of each where outputs will be compared.
+#pragma once
+
+#include "quell/core/matrix.hpp"
+#include "quell/core/result.hpp"
+#include "quell/core/target.hpp"
+#include "quell/model/engine.hpp"
+#include "quell/quant/any_quantizer.hpp"
+#include "quell/stats/finite.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace quell::model {
+inline namespace QUELL_BASELINE {
+
+/// Rows at equal distances of a stream whose length is not known: when it is full, every other row goes.
+class row_sample {
+public:
+    row_sample() = default;
+    /// Keeps more than half of `most` rows, at most `most`; 0 keeps none.
+    explicit row_sample(std::size_t most) : most_(most) {}
+
+    void add(matrix_view<const float> x) {
+        for (std::size_t r = 0; r < x.rows() && most_ > 0; ++r, ++seen_) {
+            if (seen_ % distance_ != 0) {
+                continue;
+            }
+            if (rows_.size() == most_) {
+                thin_out();
+            }
+            if (seen_ % distance_ == 0) {
+                rows_.emplace_back(x.row(r).begin(), x.row(r).end());
+            }
+        }
+    }
+
+    [[nodiscard]] bool empty() const { return rows_.empty(); }
+    [[nodiscard]] matrix<float> rows() const {
+        matrix<float> all(rows_.size(), rows_.empty() ? 0 : rows_[0].size());
+        for (std::size_t r = 0; r < rows_.size(); ++r) {
+            std::copy(rows_[r].begin(), rows_[r].end(), all.row(r).begin());
+        }
+        return all;
+    }
+
+private:
+    void thin_out() {
+        distance_ *= 2;
+        for (std::size_t r = 0; 2 * r < rows_.size(); ++r) {
+            rows_[r] = std::move(rows_[2 * r]);
+        }
+        rows_.resize((rows_.size() + 1) / 2);
+    }
+
+    std::size_t most_ = 0;
+    std::size_t distance_ = 1;
+    std::size_t seen_ = 0;
+    std::vector<std::vector<float>> rows_;
+};
+
+/// What calibration leaves behind for one input. Selected collectors and a sample that wants rows are fed.
+struct input_record {
+    quant::any_stats stats;
+    row_sample sample;
+    bool wanted = false;
+};
+
+namespace detail {
+
+[[nodiscard]] inline result<void> check_record(const input_record& record, const input_point& point) {
+    if (record.stats.count() == 0) {
+        return error{errc::not_found, point.name + ": the calibration showed no rows of it"};
+    }
+    const auto* absmax = record.stats.find<stats::absmax>();
+    for (std::size_t c = 0; absmax != nullptr && c < absmax->per_channel().size(); ++c) {
+        if (!std::isfinite(absmax->per_channel()[c])) {
+            return error{errc::bad_value,
+                         point.name + ": activations of channel " + std::to_string(c) + " are not all finite numbers"};
+        }
+    }
+    return {};
+}
+
+}  // namespace detail
+
+/// Shapes   records: one an input of the graph.
+/// Errors   errc::not_found where the engine cannot calibrate, or shows no rows of a wanted input; errc::bad_shape for
+///          rows of another width; errc::bad_value for NaN or infinity in what the collectors saw; the engine's own.
+[[nodiscard]] inline result<void> calibrate(const engine& source, std::span<input_record> records) {
+    QUELL_EXPECTS(records.size() == source.graph.inputs.size(), "one record an input");
+    const auto wanted = [](const input_record& record) { return record.wanted; };
+    if (std::none_of(records.begin(), records.end(), wanted)) {
+        return {};
+    }
+    if (!source.calibrate) {
+        return error{errc::not_found, "the plan needs calibration data and there is none"};
+    }
+    std::optional<error> problem;
+    QUELL_TRY_VOID(source.calibrate([&](std::size_t input, matrix_view<const float> x) {
+        if (problem || input >= records.size() || !records[input].wanted) {
+            return;
+        }
+        const input_point& point = source.graph.inputs[input];
+        if (x.cols() != point.features) {
+            problem = error{errc::bad_shape, point.name + ": calibration rows of " + std::to_string(x.cols()) +
+                                                 " values, the input carries " + std::to_string(point.features)};
+            return;
+        }
+        records[input].stats.add(x);
+        records[input].sample.add(x);
+    }));
+    for (std::size_t i = 0; i < records.size() && !problem; ++i) {
+        if (const auto status = detail::check_record(records[i], source.graph.inputs[i]);
+            records[i].wanted && !status) {
+            problem = status.error();
+        }
+    }
+    return problem ? result<void>(*problem) : result<void>();
+}
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::model

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// What rounding cost at one linear: the error of its weight, the share of clipped weights, the error of its output.
+#pragma once
+
+#include "quell/core/executor.hpp"
+#include "quell/core/matrix.hpp"
+#include "quell/core/quantized.hpp"
+#include "quell/core/target.hpp"
+#include "quell/core/views.hpp"
+#include "quell/quant/concepts.hpp"
+#include "quell/quant/forward.hpp"
+#include "quell/report/error_stats.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace quell::model {
+inline namespace QUELL_BASELINE {
+
+struct rounding_cost {
+    report::error_stats error;
+    std::size_t clipped = 0;  ///< weights further from their value than half a step
+
+    void merge(const rounding_cost& other) {
+        error.merge(other.error);
+        clipped += other.clipped;
+    }
+};
+
+namespace detail {
+
+inline void measure_row(std::span<const float> w, const quantized& q, std::size_t row, std::span<const float> divisors,
+                        rounding_cost& cost) {
+    const std::size_t length = group_length(q.form, w.size());
+    const code_range range = codes_of(q.form);
+    for (std::size_t c = 0; c < w.size(); ++c) {
+        const float rounded = value_of(q, row, c);
+        const int code = q.codes(row, c);
+        const float half_step = 0.5001F * q.scales(row, c / length);  // a little more: v / s was rounded too
+        cost.clipped += (code == range.low || code == range.high) && std::abs(w[c] - rounded) > half_step ? 1U : 0U;
+        const float divisor = divisors.empty() ? 1.0F : divisors[c];
+        cost.error.add(w[c] / divisor, rounded / divisor);
+    }
+}
+
+}  // namespace detail
+
+/// Compares a weight with its codes in the basis before the change, so that recipes with and without one compare.
+///
+/// Shapes   w [out, in], already changed; q of the same shape.
+/// Cost     one pass over the weight; the same sums for any executor: rows are summed in fixed blocks.
+[[nodiscard]] inline rounding_cost measure_rounding(matrix_view<const float> w, const quantized& q,
+                                                    const quant::input_change& change, const executor& threads) {
+    constexpr std::size_t rows_per_block = 16;
+    std::vector<rounding_cost> blocks((w.rows() + rows_per_block - 1) / rows_per_block);
+    threads.parallel_for(blocks.size(), [&](std::size_t b) {
+        for (std::size_t r = b * rows_per_block; r < std::min(w.rows(), (b + 1) * rows_per_block); ++r) {
+            detail::measure_row(w.row(r), q, r, change.divisors, blocks[b]);
+        }
+    });
+    rounding_cost sum;
+    for (const rounding_cost& block : blocks) {
+        sum.merge(block);
+    }
+    return sum;
+}
+
+/// The outputs of two linears, each for its own form of the same rows.
+struct compared_linear {
+    const quant::linear& layer;
+    matrix_view<const float> x;
+};
+
+[[nodiscard]] inline report::error_stats measure_outputs(const compared_linear& exact, const compared_linear& rounded,
+                                                         const executor& threads) {
+    const auto run = [&](const compared_linear& side) {
+        matrix<float> y(side.x.rows(), quant::out_features(side.layer));
+        buffer<std::byte> workspace(quant::workspace_bytes(side.layer, side.x.rows()));
+        quant::forward(side.layer, side.x, y.view(), workspace, threads);
+        return y;
+    };
+    const matrix<float> reference = run(exact);
+    const matrix<float> outputs = run(rounded);
+    report::error_stats stats;
+    stats.add(reference.elements(), outputs.elements());
+    return stats;
+}
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::model

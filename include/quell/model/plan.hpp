@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The plan: what a recipe decided for every shared input and every linear of a model, before any work starts. It can
+/// be read, edited and stored (plan_json.hpp), and it is all that apply() goes by.
+#pragma once
+
+#include "quell/core/graph.hpp"
+#include "quell/core/result.hpp"
+#include "quell/core/scheme.hpp"
+#include "quell/core/target.hpp"
+#include "quell/packing/layout.hpp"
+#include "quell/quant/activation_scheme.hpp"
+#include "quell/quant/any_quantizer.hpp"
+#include "quell/quant/recipes.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace quell::model {
+inline namespace QUELL_BASELINE {
+
+/// Where the activations' half of a transform goes.
+enum class scale_target : std::uint8_t {
+    none,    ///< there is nothing to place
+    gain,    ///< into the norm gain in front of the input: free at run time
+    online,  ///< into the quantized linears, which multiply their input by it
+};
+
+struct input_plan {
+    std::string name;
+    quant::any_transform transform = {};
+    scale_target target = scale_target::none;
+    std::string gain = {};    ///< the norm gain, where that is the target
+    std::string reason = {};  ///< why the target is not a gain
+};
+
+struct site_plan {
+    std::string name;
+    scheme weights = quant::float_weights;
+    quant::activation_scheme activations = {.bits = 32};
+    quant::any_solver solver = {};
+    std::string fallback = {};  ///< why this is not what the recipe asked for; empty: it is
+
+    [[nodiscard]] bool is_float() const { return weights.bits == 32; }
+};
+
+/// Inputs and sites in the order of the graph, matched by name.
+struct plan {
+    std::string recipe;
+    std::vector<input_plan> inputs;
+    std::vector<site_plan> sites;
+};
+
+/// Why a per-channel scale of this input cannot go into the norm gain in front of it; empty: it can.
+///
+/// A gain that feeds two inputs would change both, and a weight whose storage a site of another input shares cannot be
+/// scaled for one of them alone: folding there would happen twice.
+[[nodiscard]] inline std::string fold_obstacle(const graph& g, std::size_t input) {
+    const input_point& point = g.inputs[input];
+    if (point.kind != producer_kind::norm_gain) {
+        return "no norm gain stands in front of it";
+    }
+    for (std::size_t other = 0; other < g.inputs.size(); ++other) {
+        const input_point& rival = g.inputs[other];
+        if (other != input && rival.kind == producer_kind::norm_gain && rival.producer == point.producer) {
+            return "the gain " + point.producer + " also feeds " + rival.name;
+        }
+    }
+    for (const std::size_t reader : g.readers_of(input)) {
+        for (const site& other : g.sites) {
+            if (other.input != input && !other.storage.empty() && other.storage == g.sites[reader].storage) {
+                return g.sites[reader].name + " shares its weight with " + other.name;
+            }
+        }
+    }
+    return {};
+}
+
+namespace detail {
+
+template <typename Named>
+[[nodiscard]] result<void> check_names(const std::vector<Named>& things, const char* what) {
+    std::set<std::string_view> seen;
+    for (const Named& thing : things) {
+        if (thing.name.empty() || !seen.insert(thing.name).second) {
+            return error{errc::bad_format, std::string(what) + " '" + thing.name + "' has no name or has it twice"};
+        }
+    }
+    return {};
+}
+
+/// Every name of the graph is planned, in the same place, and nothing else is.
+template <typename Planned, typename Named>
+[[nodiscard]] result<void> check_match(const std::vector<Planned>& planned, const std::vector<Named>& things,
+                                       const char* what) {
+    for (std::size_t i = 0; i < std::max(planned.size(), things.size()); ++i) {
+        const std::string wanted = i < things.size() ? things[i].name : "nothing";
+        const std::string found = i < planned.size() ? planned[i].name : "nothing";
+        if (i >= planned.size() || i >= things.size() || wanted != found) {
+            return error{errc::bad_format, "plan: " + std::string(what) + " " + std::to_string(i) + " is " + found +
+                                               ", the model has " + wanted + " there"};
+        }
+    }
+    return {};
+}
+
+[[nodiscard]] inline result<void> check_options(const quant::any_transform& transform) {
+    const auto* smooth = std::get_if<quant::smooth>(&transform.policy);
+    if (smooth != nullptr && !(smooth->alpha >= 0.0F && smooth->alpha <= 1.0F)) {
+        return error{errc::bad_value, "alpha " + std::to_string(smooth->alpha) + " is not in 0 ... 1"};
+    }
+    return {};
+}
+
+[[nodiscard]] inline result<void> check_options(const quant::any_solver& solver) {
+    const auto* rtn = std::get_if<rounding::rtn>(&solver.policy);
+    if (rtn != nullptr &&
+        (rtn->clip.candidates < 1 || rtn->clip.candidates >= rtn->clip.grid || rtn->clip.grid > 1000)) {
+        return error{errc::bad_value, "a clip search of " + std::to_string(rtn->clip.candidates) +
+                                          " candidates on a grid of " + std::to_string(rtn->clip.grid) +
+                                          "; 1 ... grid - 1 and a grid of at most 1000 are possible"};
+    }
+    return {};
+}
+
+[[nodiscard]] inline result<void> check_input(const graph& g, std::size_t index, const input_plan& decided) {
+    const bool unchanged = std::holds_alternative<quant::no_transform>(decided.transform.policy);
+    if (unchanged != (decided.target == scale_target::none)) {
+        return error{errc::bad_format, unchanged ? "a target, but no transform" : "a transform without a target"};
+    }
+    if (decided.target == scale_target::gain) {
+        if (const std::string obstacle = fold_obstacle(g, index); !obstacle.empty()) {
+            return error{errc::unsupported, "its scale cannot be folded: " + obstacle};
+        }
+        if (decided.gain != g.inputs[index].producer) {
+            return error{errc::bad_format,
+                         "its scale folds into " + g.inputs[index].producer + ", not into '" + decided.gain + "'"};
+        }
+    }
+    return check_options(decided.transform);
+}
+
+[[nodiscard]] inline result<void> check_site(const site& s, const site_plan& decided) {
+    QUELL_TRY_VOID(quant::check(decided.activations));
+    if (decided.is_float() != decided.activations.is_float()) {
+        return error{errc::unsupported, "weights and activations are both in float or both in integers"};
+    }
+    if (decided.is_float()) {
+        return {};
+    }
+    QUELL_TRY_VOID(check_options(decided.solver));
+    const auto shape = packing::panel_shape_of(decided.weights, s.out_features, s.in_features);
+    return shape ? result<void>() : shape.error();
+}
+
+[[nodiscard]] inline std::string named(const char* what, const std::string& name) {
+    return what + (" " + name);
+}
+
+}  // namespace detail
+
+/// Errors   errc::bad_format, errc::bad_shape: names that are empty or twice there, inputs that do not exist, features
+///          that contradict each other.
+[[nodiscard]] inline result<void> check(const graph& g) {
+    QUELL_TRY_VOID(detail::check_names(g.inputs, "input"));
+    QUELL_TRY_VOID(detail::check_names(g.sites, "site"));
+    for (const site& s : g.sites) {
+        if (s.input >= g.inputs.size()) {
+            return error{errc::bad_shape, s.name + ": reads input " + std::to_string(s.input) + " of " +
+                                              std::to_string(g.inputs.size())};
+        }
+        if (g.inputs[s.input].features != s.in_features) {
+            return error{errc::bad_shape, s.name + ": has " + std::to_string(s.in_features) + " input features, " +
+                                              g.inputs[s.input].name + " carries " +
+                                              std::to_string(g.inputs[s.input].features)};
+        }
+    }
+    return {};
+}
+
+/// Whether the plan can be carried out on this model. Run before any work, so that a plan edited by hand cannot fail
+/// half way.
+[[nodiscard]] inline result<void> check(const plan& decided, const graph& g) {
+    QUELL_TRY_VOID(check(g));
+    QUELL_TRY_VOID(detail::check_match(decided.inputs, g.inputs, "input"));
+    QUELL_TRY_VOID(detail::check_match(decided.sites, g.sites, "site"));
+    for (std::size_t i = 0; i < g.inputs.size(); ++i) {
+        if (const auto status = detail::check_input(g, i, decided.inputs[i]); !status) {
+            return status.error().in(detail::named("plan: input", g.inputs[i].name));
+        }
+    }
+    for (std::size_t s = 0; s < g.sites.size(); ++s) {
+        if (const auto status = detail::check_site(g.sites[s], decided.sites[s]); !status) {
+            return status.error().in(detail::named("plan: site", g.sites[s].name));
+        }
+    }
+    return {};
+}
+
+namespace detail {
+
+/// As the recipe says, or float with the reason why not.
+[[nodiscard]] inline site_plan plan_site(const site& s, const quant::recipe& recipe) {
+    site_plan asked{
+        .name = s.name, .weights = recipe.weights, .activations = recipe.activations, .solver = recipe.solver};
+    if (recipe.is_float() || s.module == "head") {  // the head stays in float unless a plan says otherwise
+        return {.name = s.name};
+    }
+    const auto possible = check_site(s, asked);
+    return possible ? asked : site_plan{.name = s.name, .fallback = possible.error().message};
+}
+
+[[nodiscard]] inline input_plan plan_input(const graph& g, std::size_t index, const quant::recipe& recipe,
+                                           const std::vector<site_plan>& sites) {
+    input_plan decided{.name = g.inputs[index].name};
+    bool any_quantized = false;
+    for (const std::size_t reader : g.readers_of(index)) {
+        any_quantized = any_quantized || !sites[reader].is_float();
+    }
+    const bool chosen =
+        recipe.transformed_inputs == quant::input_choice::all || g.inputs[index].kind == producer_kind::norm_gain;
+    if (!any_quantized || !chosen || std::holds_alternative<quant::no_transform>(recipe.transform.policy)) {
+        return decided;
+    }
+    decided.transform = recipe.transform;
+    decided.reason = fold_obstacle(g, index);
+    decided.target = decided.reason.empty() ? scale_target::gain : scale_target::online;
+    decided.gain = decided.reason.empty() ? g.inputs[index].producer : "";
+    return decided;
+}
+
+}  // namespace detail
+
+/// Errors   those of check(graph). What no kernel can do is no error but a fallback to float, with its reason.
+[[nodiscard]] inline result<plan> make_plan(const graph& g, const quant::recipe& recipe) {
+    QUELL_TRY_VOID(check(g));
+    plan decided{.recipe = recipe.name, .inputs = {}, .sites = {}};
+    for (const site& s : g.sites) {
+        decided.sites.push_back(detail::plan_site(s, recipe));
+    }
+    for (std::size_t i = 0; i < g.inputs.size(); ++i) {
+        decided.inputs.push_back(detail::plan_input(g, i, recipe, decided.sites));
+    }
+    return decided;
+}
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::model

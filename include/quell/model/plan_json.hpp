@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The plan as JSON that people can edit: what is written reads back the same, what is left out keeps its default, and
+/// what is not understood is an error with its path.
+#pragma once
+
+#include "quell/core/result.hpp"
+#include "quell/core/target.hpp"
+#include "quell/io/json.hpp"
+#include "quell/model/plan.hpp"
+#include "quell/report/json_fields.hpp"
+#include "quell/report/names.hpp"
+#include "quell/rounding/clip_search.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <concepts>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace quell::report {
+inline namespace QUELL_BASELINE {
+
+template <>
+inline constexpr std::array words_of<model::scale_target>{
+    named<model::scale_target>{model::scale_target::none, "none"},
+    named<model::scale_target>{model::scale_target::gain, "gain"},
+    named<model::scale_target>{model::scale_target::online, "online"}};
+
+template <>
+inline constexpr std::array words_of<rounding::error_norm>{
+    named<rounding::error_norm>{rounding::error_norm::power_2_4, "power_2_4"},
+    named<rounding::error_norm>{rounding::error_norm::squares, "squares"}};
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::report
+
+namespace quell::quant {
+inline namespace QUELL_BASELINE {
+
+namespace detail {
+
+template <typename Visit, typename Policy>
+void options(Visit&, Policy&) {}  // a policy without options
+
+template <typename Visit, typename Policy>
+requires(std::same_as<std::remove_const_t<Policy>, smooth>) void options(Visit& visit, Policy& policy) {
+    visit("alpha", policy.alpha);
+}
+
+template <typename Visit, typename Policy>
+requires(std::same_as<std::remove_const_t<Policy>, rounding::rtn>) void options(Visit& visit, Policy& policy) {
+    visit("clip_norm", policy.clip.norm);
+    visit("clip_grid", policy.clip.grid);
+    visit("clip_candidates", policy.clip.candidates);
+}
+
+template <typename... Policies>
+void policy_fields(report::json_writer& visit, const std::variant<Policies...>& chosen) {
+    std::visit(
+        [&](const auto& policy) {
+            visit("kind", std::string(policy_name<std::decay_t<decltype(policy)>>));
+            options(visit, policy);
+        },
+        chosen);
+}
+
+template <typename... Policies>
+void policy_fields(report::json_reader& visit, std::variant<Policies...>& chosen) {
+    std::string kind;
+    visit("kind", kind);
+    const auto choose = [&]<typename Policy>(std::type_identity<Policy>) {
+        return kind == policy_name<Policy> && (chosen.template emplace<Policy>(), true);
+    };
+    if (!(choose(std::type_identity<Policies>{}) || ...)) {
+        std::string names;
+        ((names += (names.empty() ? "" : ", ") + std::string(policy_name<Policies>)), ...);
+        visit.refuse("kind", "one of " + names);
+    }
+    std::visit([&](auto& policy) { options(visit, policy); }, chosen);
+}
+
+}  // namespace detail
+
+template <typename Visit, typename Any>
+requires(std::same_as<std::remove_const_t<Any>, any_transform> ||
+         std::same_as<std::remove_const_t<Any>, any_solver>) void fields(Visit& visit, Any& chosen) {
+    detail::policy_fields(visit, chosen.policy);
+}
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::quant
+
+namespace quell::model {
+inline namespace QUELL_BASELINE {
+
+template <typename Visit, typename Plan>
+requires(std::same_as<std::remove_const_t<Plan>, input_plan>) void fields(Visit& visit, Plan& decided) {
+    visit("name", decided.name);
+    visit("transform", decided.transform);
+    visit("target", decided.target);
+    visit("gain", decided.gain);
+    visit("reason", decided.reason);
+}
+
+template <typename Visit, typename Plan>
+requires(std::same_as<std::remove_const_t<Plan>, site_plan>) void fields(Visit& visit, Plan& decided) {
+    visit("name", decided.name);
+    visit("weights", decided.weights);
+    visit("activations", decided.activations);
+    visit("solver", decided.solver);
+    visit("fallback", decided.fallback);
+}
+
+namespace detail {
+
+inline constexpr int plan_version = 1;
+
+struct plan_file {
+    int version = 0;
+    plan content;
+};
+
+template <typename Visit, typename File>
+requires(std::same_as<std::remove_const_t<File>, plan_file>) void fields(Visit& visit, File& file) {
+    visit("quell_plan", file.version);
+    visit("recipe", file.content.recipe);
+    visit("inputs", file.content.inputs);
+    visit("sites", file.content.sites);
+}
+
+}  // namespace detail
+
+[[nodiscard]] inline nlohmann::ordered_json to_json(const plan& decided) {
+    report::json_writer visit;
+    visit("quell_plan", detail::plan_version);
+    visit("recipe", decided.recipe);
+    visit("inputs", decided.inputs);
+    visit("sites", decided.sites);
+    return std::move(visit).finish();
+}
+
+/// Text as a file holds it, two spaces a level.
+[[nodiscard]] inline std::string to_text(const plan& decided) {
+    return to_json(decided).dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+/// Reads what to_text() wrote, perhaps edited. Whether it fits a model, check(plan, graph) says.
+///
+/// Errors   errc::bad_format, naming `file` and the path: no JSON, unknown or repeated keys, wrong types, unknown
+/// words.
+[[nodiscard]] inline result<plan> plan_from_text(std::string_view text, const std::string& file) {
+    QUELL_TRY(const nlohmann::json document, io::parse_json(text, file));
+    detail::plan_file read;
+    report::json_reader visit(document, file);
+    fields(visit, read);
+    QUELL_TRY_VOID(visit.finish());
+    if (read.version != detail::plan_version) {
+        return error{errc::unsupported, file + ": quell_plan is " + std::to_string(read.version) +
+                                            ", this version reads " + std::to_string(detail::plan_version)};
+    }
+    return std::move(read.content);
+}
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::model

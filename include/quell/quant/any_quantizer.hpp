@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The run-time edge: policies chosen by name. Each slot that varies is a variant of all its policies and fulfils the
+/// contract of the slot itself, so that `any_quantizer` is one more `quantizer` and the pipeline is compiled once. A
+/// new policy is one entry in one of the lists below.
+#pragma once
+
+#include "quell/quant/concepts.hpp"
+#include "quell/quant/policies.hpp"
+#include "quell/quant/quantizer.hpp"
+#include "quell/rounding/rtn.hpp"
+#include "quell/stats/absmax.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <variant>
+
+namespace quell::quant {
+inline namespace QUELL_BASELINE {
+
+/// Several collectors fed by one pass; only those selected see the data.
+template <collector... Collectors>
+class collector_set {
+public:
+    template <typename C>
+    void select() {
+        if constexpr (!std::is_same_v<C, no_stats>) {
+            auto& slot = std::get<std::optional<C>>(collectors_);
+            slot = slot.value_or(C{});
+        }
+    }
+    [[nodiscard]] bool any_selected() const {
+        return std::apply([](const auto&... c) { return (c.has_value() || ...); }, collectors_);
+    }
+
+    void add(matrix_view<const float> x) {
+        std::apply([&](auto&... c) { ((c ? c->add(x) : void()), ...); }, collectors_);
+        count_ += x.rows();
+    }
+    void merge(const collector_set& other) {
+        ((merge_one<Collectors>(other)), ...);
+        count_ += other.count_;
+    }
+    [[nodiscard]] std::uint64_t count() const { return count_; }
+
+    /// nullptr where it was not selected.
+    template <typename C>
+    [[nodiscard]] const C* find() const {
+        const auto& slot = std::get<std::optional<C>>(collectors_);
+        return slot ? &*slot : nullptr;
+    }
+    /// The statistics of one collector; it must have been selected.
+    template <typename C>
+    [[nodiscard]] const C& get() const {
+        if constexpr (std::is_same_v<C, no_stats>) {
+            static constexpr no_stats nothing;
+            return nothing;
+        } else {
+            QUELL_EXPECTS(std::get<std::optional<C>>(collectors_).has_value(), "a collector that was selected");
+            return *std::get<std::optional<C>>(collectors_);
+        }
+    }
+
+private:
+    template <typename C>
+    void merge_one(const collector_set& other) {
+        auto& mine = std::get<std::optional<C>>(collectors_);
+        if (const auto& theirs = std::get<std::optional<C>>(other.collectors_); mine && theirs) {
+            mine->merge(*theirs);
+        }
+    }
+
+    std::tuple<std::optional<Collectors>...> collectors_;
+    std::uint64_t count_ = 0;
+};
+
+/// Every collector that a policy below asks for.
+using any_stats = collector_set<stats::absmax>;
+
+/// The word for a policy in plans and reports.
+template <typename Policy>
+inline constexpr std::string_view policy_name = Policy::name;
+template <>
+inline constexpr std::string_view policy_name<rounding::rtn> = "rtn";
+
+namespace detail {
+
+template <typename... Policies>
+[[nodiscard]] std::string_view name_of(const std::variant<Policies...>& chosen) {
+    return std::visit([](const auto& p) { return policy_name<std::decay_t<decltype(p)>>; }, chosen);
+}
+
+}  // namespace detail
+
+struct any_transform {
+    std::variant<no_transform, smooth> policy;
+
+    [[nodiscard]] std::string_view name() const { return detail::name_of(policy); }
+    /// Switches on the collectors that the policy reads.
+    void select(any_stats& stats) const {
+        std::visit([&](const auto& p) { stats.select<typename std::decay_t<decltype(p)>::statistics>(); }, policy);
+    }
+    [[nodiscard]] bool needs_statistics() const {
+        any_stats stats;
+        select(stats);
+        return stats.any_selected();
+    }
+
+    [[nodiscard]] input_change prepare(const any_stats& seen, const channel_set& channels, weight_views weights) const {
+        return std::visit(
+            [&](const auto& p) {
+                return p.prepare(seen.get<typename std::decay_t<decltype(p)>::statistics>(), channels, weights);
+            },
+            policy);
+    }
+    void apply(const input_change& change, matrix_view<float> w) const {
+        std::visit([&](const auto& p) { p.apply(change, w); }, policy);
+    }
+};
+
+struct any_solver {
+    std::variant<rounding::rtn> policy;
+
+    [[nodiscard]] std::string_view name() const { return detail::name_of(policy); }
+
+    [[nodiscard]] result<quantized> solve(matrix_view<const float> w, const scheme& form,
+                                          rounding::column_weights importance, const executor& threads) const {
+        return std::visit([&](const auto& p) { return p.solve(w, form, importance, threads); }, policy);
+    }
+};
+
+/// `any_quantizer<>` ends in packed panels, `any_quantizer<no_layout>` in plain codes.
+template <layout Layout = panels>
+using any_quantizer = quantizer<any_stats, no_detector, any_transform, any_solver, Layout>;
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::quant

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The policies that fit the slots of `quantizer` without a folder of their own: the empty ones, smoothing as a
+/// transform, and the two layouts.
+#pragma once
+
+#include "quell/packing/pack.hpp"
+#include "quell/packing/packed_matrix.hpp"
+#include "quell/quant/concepts.hpp"
+#include "quell/stats/absmax.hpp"
+#include "quell/transforms/smooth.hpp"
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace quell::quant {
+inline namespace QUELL_BASELINE {
+
+/// Statistics of nothing.
+struct no_stats {
+    void add(matrix_view<const float>) {}
+    void merge(const no_stats&) {}
+    [[nodiscard]] std::uint64_t count() const { return 0; }
+};
+
+/// All channels are alike.
+struct no_detector {
+    template <typename Stats>
+    [[nodiscard]] channel_set detect(const Stats&) const {
+        return {};
+    }
+};
+
+/// The input stays as it is.
+struct no_transform {
+    static constexpr std::string_view name = "none";
+    using statistics = no_stats;
+
+    template <typename Stats>
+    [[nodiscard]] input_change prepare(const Stats&, const channel_set&, weight_views) const {
+        return {};
+    }
+    void apply(const input_change&, matrix_view<float>) const {}
+};
+
+/// Large activation channels move into the weights, by the exponent alpha.
+///
+/// Source   SmoothQuant (methods.md 6.1), transforms/smooth.hpp. Channels that the detector left out keep scale 1.
+struct smooth {
+    static constexpr std::string_view name = "smooth";
+    using statistics = stats::absmax;
+
+    float alpha = 0.5F;
+
+    [[nodiscard]] input_change prepare(const stats::absmax& seen, const channel_set& channels,
+                                       weight_views weights) const {
+        buffer<float> divisors = transforms::smooth_scales(seen.per_channel(), weights, {.alpha = alpha});
+        for (std::size_t j = 0; j < divisors.size(); ++j) {
+            divisors[j] = channels.contains(j) ? divisors[j] : 1.0F;
+        }
+        return {std::move(divisors)};
+    }
+    void apply(const input_change& change, matrix_view<float> w) const {
+        transforms::scale_columns(w, change.divisors);
+    }
+};
+
+/// The canonical codes as they are: for files and for people.
+struct no_layout {
+    using packed = quantized;
+    [[nodiscard]] result<quantized> pack(quantized&& q, const executor&) const { return std::move(q); }
+};
+
+/// Panels for the integer kernels.
+struct panels {
+    using packed = packing::packed_matrix;
+    [[nodiscard]] result<packing::packed_matrix> pack(quantized&& q, const executor& threads) const {
+        return packing::pack(q, threads);
+    }
+};
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::quant

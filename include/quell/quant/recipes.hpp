@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Named compositions. A recipe says what should be done; the plan of a model says what will be done at each linear.
+#pragma once
+
+#include "quell/core/result.hpp"
+#include "quell/core/scheme.hpp"
+#include "quell/core/target.hpp"
+#include "quell/quant/activation_scheme.hpp"
+#include "quell/quant/any_quantizer.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace quell::quant {
+inline namespace QUELL_BASELINE {
+
+/// Which shared inputs the transform is meant for.
+enum class input_choice : std::uint8_t {
+    all,
+    norm_fed,  ///< those behind a normalization with a gain, where scales cost nothing at run time
+};
+
+inline constexpr scheme float_weights{.bits = 32};
+
+struct recipe {
+    std::string name;
+    scheme weights = float_weights;
+    activation_scheme activations{.bits = 32};
+    any_transform transform = {};
+    input_choice transformed_inputs = input_choice::all;
+    any_solver solver = {};
+
+    [[nodiscard]] bool is_float() const { return weights.bits == 32; }
+    [[nodiscard]] bool needs_calibration() const {
+        return transform.needs_statistics() || activations.needs_calibration();
+    }
+};
+
+struct recipe_options {
+    float alpha = 0.5F;  ///< how much of an outlier moves into the weights, in 0 ... 1
+};
+
+namespace detail {
+
+inline constexpr scheme int8_rows{.bits = 8, .reach = granularity::channel};
+inline constexpr scheme int4_rows{.bits = 4, .reach = granularity::channel};
+
+constexpr scheme int4_groups(std::size_t group, scale_type scales) {
+    return {.bits = 4, .reach = granularity::group, .group = group, .scales = scales};
+}
+
+inline recipe plain(const scheme& weights, const activation_scheme& activations) {
+    return {.name = {},
+            .weights = weights,
+            .activations = activations,
+            .solver = {rounding::rtn{rounding::no_clip_search}}};
+}
+
+inline recipe searched(const scheme& weights, const activation_scheme& activations) {
+    return {.name = {}, .weights = weights, .activations = activations, .solver = {rounding::rtn{}}};
+}
+
+inline recipe smoothed(recipe base, float alpha) {
+    base.transform = {smooth{.alpha = alpha}};
+    base.transformed_inputs = input_choice::norm_fed;
+    return base;
+}
+
+struct named_recipe {
+    std::string_view name;
+    recipe (*make)(const recipe_options&);
+};
+
+/// All recipes, one entry each.
+inline constexpr named_recipe all_recipes[] = {
+    {"fp32", [](const recipe_options&) { return recipe{}; }},
+    {"absmax-w8a8", [](const recipe_options&) { return plain(int8_rows, {}); }},
+    {"absmax-w4a8-g128", [](const recipe_options&) { return plain(int4_groups(128, scale_type::f32), {}); }},
+    {"absmax-w4a8-g32", [](const recipe_options&) { return plain(int4_groups(32, scale_type::f32), {}); }},
+    {"static-w8a8", [](const recipe_options&) { return searched(int8_rows, {.reach = granularity::tensor}); }},
+    {"rtn-w8a8", [](const recipe_options&) { return searched(int8_rows, {}); }},
+    {"rtn-w4a8-g128", [](const recipe_options&) { return searched(int4_groups(128, scale_type::f16), {}); }},
+    {"rtn-w4a8-g32", [](const recipe_options&) { return searched(int4_groups(32, scale_type::f16), {}); }},
+    {"rtn-w4a4", [](const recipe_options&) { return searched(int4_rows, {.bits = 4, .clip = 0.9F}); }},
+    {"smoothquant-w8a8", [](const recipe_options& o) { return smoothed(searched(int8_rows, {}), o.alpha); }},
+};
+
+}  // namespace detail
+
+[[nodiscard]] inline std::vector<std::string_view> recipe_names() {
+    std::vector<std::string_view> names;
+    for (const detail::named_recipe& entry : detail::all_recipes) {
+        names.push_back(entry.name);
+    }
+    return names;
+}
+
+/// Errors   errc::not_found, with the names that exist; errc::bad_value for an option out of range.
+[[nodiscard]] inline result<recipe> find_recipe(std::string_view name, const recipe_options& options = {}) {
+    if (!(options.alpha >= 0.0F && options.alpha <= 1.0F)) {
+        return error{errc::bad_value, "alpha " + std::to_string(options.alpha) + " is not in 0 ... 1"};
+    }
+    std::string known;
+    for (const detail::named_recipe& entry : detail::all_recipes) {
+        if (entry.name == name) {
+            recipe found = entry.make(options);
+            found.name = name;
+            return found;
+        }
+        known += (known.empty() ? "" : ", ") + std::string(entry.name);
+    }
+    return error{errc::not_found, "unknown recipe '" + std::string(name) + "'; known are " + known};
+}
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::quant

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Everything: kernels, layers, and the pipeline for whole models with its files and reports. Our own headers never
+/// include it.
+#pragma once
+
+#include "quell/core/openmp.hpp"
+#include "quell/core/thread_pool.hpp"
+#include "quell/core/version.hpp"
+#include "quell/io/files.hpp"
+#include "quell/kernels.hpp"
+#include "quell/layer.hpp"
+#include "quell/model/apply.hpp"
+#include "quell/model/plan_json.hpp"
+#include "quell/report/report_json.hpp"
+#include "quell/stats/gram.hpp"
+#include "quell/stats/moments.hpp"
+#include "quell/stats/token_max.hpp"

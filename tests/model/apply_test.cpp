@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT
+#include "quell/model/apply.hpp"
+
+#include "quell/core/thread_pool.hpp"
+#include "support/fake_engine.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace {
+
+using namespace quell;
+using namespace quell::model;
+
+quant::recipe recipe(std::string_view name) {
+    return *quant::find_recipe(name);
+}
+
+quantized_model applied(fake_engine& engine, const quant::recipe& how, const apply_options& options = {}) {
+    auto done = apply(engine.lend(), *make_plan(engine.graph, how), options);
+    EXPECT_TRUE(done) << done.error().message;
+    return *std::move(done);
+}
+
+double error_of(fake_engine& engine, const quant::recipe& how, const apply_options& options = {}) {
+    const quantized_model model = applied(engine, how, options);
+    return relative_difference(engine.run(engine.float_linears()), engine.run(model.linears, model.gains));
+}
+
+TEST(Apply, Fp32ChangesNothing) {
+    fake_engine engine;
+    EXPECT_EQ(error_of(engine, recipe("fp32")), 0.0);
+}
+
+TEST(Apply, FoldingKeepsTheFloatNetwork) {
+    fake_engine engine;
+    const quantized_model model = applied(engine, recipe("smoothquant-w8a8"), {.keep_float = true});
+    EXPECT_EQ(model.gains.size(), 4U);
+    EXPECT_LE(relative_difference(engine.run(engine.float_linears()), engine.run(model.linears, model.gains)), 1e-5);
+    for (const quant::linear& layer : model.linears) {
+        EXPECT_TRUE(std::holds_alternative<quant::float_linear>(layer));
+    }
+    EXPECT_GT(relative_difference(engine.run(engine.float_linears()), engine.run(model.linears)), 0.01)
+        << "the scales moved nothing, so that the test proves nothing";
+}
+
+TEST(Apply, OnlineScalesKeepTheFloatNetwork) {
+    fake_engine engine;
+    engine.graph.inputs[2].producer = "blk.0.attn_norm";
+    engine.gains["blk.0.ffn_norm"] = engine.gains["blk.0.attn_norm"];
+    quant::recipe how = recipe("smoothquant-w8a8");
+    how.transformed_inputs = quant::input_choice::all;
+    EXPECT_LE(error_of(engine, how, {.keep_float = true}), 1e-5);
+    const quantized_model model = applied(engine, how);
+    EXPECT_EQ(model.gains.size(), 2U);
+    EXPECT_EQ(std::get<quant::quantized_linear>(model.linears[0]).channel_scale().size(), fake_engine::width);
+    EXPECT_EQ(model.report.layers[0].scales_folded_into, "online");
+    EXPECT_EQ(model.report.layers[0].online_reason, "the gain blk.0.attn_norm also feeds blk.0.ffn_in");
+    EXPECT_EQ(model.report.layers[0].stored_bytes, 48 * 48 + 48 * 4 + 48 * 4U);
+}
+
+TEST(Apply, SmoothingBeatsRoundingAlone) {
+    fake_engine engine;
+    const double plain = error_of(engine, recipe("rtn-w8a8"));
+    EXPECT_LT(error_of(engine, recipe("smoothquant-w8a8")), plain);
+    EXPECT_LT(plain, 0.1);
+    quant::recipe online = recipe("smoothquant-w8a8");
+    online.transformed_inputs = quant::input_choice::all;
+    EXPECT_LT(error_of(engine, online), plain);
+}
+
+TEST(Apply, EveryRecipeRuns) {
+    fake_engine engine;
+    for (const std::string_view name : quant::recipe_names()) {
+        EXPECT_LT(error_of(engine, recipe(name)), name == "rtn-w4a4" ? 1.0 : 0.3) << name;
+    }
+}
+
+TEST(Apply, ReportAddsUp) {
+    fake_engine engine;
+    const quantized_model model = applied(engine, recipe("smoothquant-w8a8"), {.sample_rows = 16});
+    ASSERT_EQ(model.report.layers.size(), 10U);
+    std::size_t stored = 0;
+    std::size_t memory = 0;
+    for (std::size_t s = 0; s < 10; ++s) {
+        const report::layer_report& layer = model.report.layers[s];
+        EXPECT_EQ(layer.site, engine.graph.sites[s].name);
+        EXPECT_EQ(layer.stored_bytes, layer.out_features * layer.in_features + 4 * layer.out_features);
+        EXPECT_EQ(layer.memory_bytes, quant::bytes(model.linears[s]));
+        EXPECT_EQ(layer.weight_error.count, layer.parameters());
+        EXPECT_GT(layer.weight_error.snr_db(), 30.0);
+        ASSERT_TRUE(layer.output_error);
+        EXPECT_GT(layer.output_error->count, 8 * layer.out_features);
+        EXPECT_GT(layer.output_error->snr_db(), 25.0);
+        EXPECT_EQ(layer.transform, layer.module == "o" ? "" : "smooth");
+        EXPECT_EQ(layer.solver, "rtn");
+        stored += layer.stored_bytes;
+        memory += layer.memory_bytes;
+    }
+    const report::totals sums = report::totals_of(model.report);
+    EXPECT_EQ(sums.stored_bytes, stored);
+    EXPECT_EQ(sums.memory_bytes, memory);
+    EXPECT_EQ(sums.nominal_bits, 8.0);
+    EXPECT_EQ(model.report.layers[0].scales_folded_into, "blk.0.attn_norm");
+    EXPECT_EQ(model.report.recipe, "smoothquant-w8a8");
+}
+
+TEST(Apply, CountsClippedWeights) {
+    fake_engine engine;
+    EXPECT_EQ(report::totals_of(applied(engine, recipe("absmax-w8a8")).report).clip_share, 0.0);
+    const double share = report::totals_of(applied(engine, recipe("rtn-w4a4")).report).clip_share;
+    EXPECT_GT(share, 0.0);
+    EXPECT_LT(share, 0.2);
+}
+
+TEST(Apply, FillsInStaticScales) {
+    fake_engine engine;
+    const quantized_model model = applied(engine, recipe("static-w8a8"));
+    for (const site_plan& decided : model.decided.sites) {
+        EXPECT_GT(decided.activations.static_scale, 0.0F);
+    }
+    EXPECT_EQ(model.decided.sites[0].activations, model.decided.sites[1].activations);
+    auto source = engine.lend();
+    source.calibrate = {};
+    const auto again = apply(source, model.decided);  // the scales are known now
+    ASSERT_TRUE(again);
+    EXPECT_EQ(std::get<quant::quantized_linear>(again->linears[0]).activations(),
+              std::get<quant::quantized_linear>(model.linears[0]).activations());
+}
+
+TEST(Apply, IsTheSameForAnyNumberOfThreads) {
+    fake_engine engine;
+    const quantized_model serial = applied(engine, recipe("smoothquant-w8a8"), {.sample_rows = 8});
+    for (const std::size_t threads : {2U, 5U}) {
+        thread_pool pool(threads);
+        const quantized_model parallel =
+            applied(engine, recipe("smoothquant-w8a8"), {.threads = pool, .sample_rows = 8});
+        for (std::size_t s = 0; s < serial.linears.size(); ++s) {
+            const auto a = std::get<quant::quantized_linear>(serial.linears[s]).packed().blob();
+            const auto b = std::get<quant::quantized_linear>(parallel.linears[s]).packed().blob();
+            EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin(), b.end()));
+            EXPECT_EQ(serial.report.layers[s].weight_error.error_squares,
+                      parallel.report.layers[s].weight_error.error_squares);
+            EXPECT_EQ(serial.report.layers[s].output_error->error_squares,
+                      parallel.report.layers[s].output_error->error_squares);
+        }
+    }
+}
+
+TEST(Apply, ScalesTiedWeightsOnce) {
+    fake_engine engine;
+    engine.graph.sites[1].storage = engine.graph.sites[0].storage;  // two readers of one input are one matrix
+    engine.weights[1] = matrix<float>::copy_of(std::as_const(engine.weights[0]).view());
+    EXPECT_LE(error_of(engine, recipe("smoothquant-w8a8"), {.keep_float = true}), 1e-5);
+    engine.graph.sites[5].storage = engine.graph.sites[0].storage;  // and one of another block
+    engine.weights[5] = matrix<float>::copy_of(std::as_const(engine.weights[0]).view());
+    EXPECT_LE(error_of(engine, recipe("smoothquant-w8a8"), {.keep_float = true}), 1e-5);
+    EXPECT_EQ(applied(engine, recipe("smoothquant-w8a8")).gains.size(), 2U);
+}
+
+TEST(Apply, KeepsFloatSitesInStepWithAFoldedGain) {
+    fake_engine engine;
+    plan decided = *make_plan(engine.graph, recipe("smoothquant-w8a8"));
+    decided.sites[1].weights = quant::float_weights;
+    decided.sites[1].activations = {.bits = 32};
+    decided.sites[1].fallback = "asked for";
+    const auto done = apply(engine.lend(), decided);
+    ASSERT_TRUE(done);
+    EXPECT_TRUE(std::holds_alternative<quant::float_linear>(done->linears[1]));
+    EXPECT_LT(relative_difference(engine.run(engine.float_linears()), engine.run(done->linears, done->gains)), 0.05);
+    EXPECT_EQ(report::fallbacks_of(done->report), 1U);
+}
+
+TEST(Apply, TellsProgress) {
+    fake_engine engine;
+    std::vector<std::string> seen;
+    const progress_callback note = [&](std::string_view stage, std::string_view item, std::size_t done,
+                                       std::size_t total) {
+        seen.push_back(std::string(stage) + " " + std::string(item) + " " + std::to_string(done) + "/" +
+                       std::to_string(total));
+    };
+    (void)applied(engine, recipe("rtn-w8a8"), {.progress = note});
+    ASSERT_EQ(seen.size(), 12U);
+    EXPECT_EQ(seen[0], "calibrate rtn-w8a8 0/1");
+    EXPECT_EQ(seen[2], "quantize blk.0.q 1/10");
+    EXPECT_EQ(seen[11], "quantize blk.1.up 10/10");
+}
+
+struct broken : testing::Test {
+    fake_engine engine;
+
+    std::string message(const model::engine& source, std::string_view name = "smoothquant-w8a8") {
+        const auto done = apply(source, *make_plan(engine.graph, recipe(name)));
+        return done ? "" : done.error().message;
+    }
+};
+
+using ApplyErrors = broken;
+
+TEST_F(ApplyErrors, NanInAWeight) {
+    engine.weights[3](7, 12) = NAN;
+    for (const std::string_view name : quant::recipe_names()) {
+        EXPECT_EQ(message(engine.lend(), name), "blk.0.gate: row 7, column 12 is NaN, not a finite number");
+    }
+}
+
+TEST_F(ApplyErrors, NanInAnActivation) {
+    engine.gains["blk.1.attn_norm"][5] = INFINITY;
+    EXPECT_EQ(message(engine.lend()), "blk.1.attn_in: activations of channel 5 are not all finite numbers");
+}
+
+TEST_F(ApplyErrors, ShapesThatContradict) {
+    auto source = engine.lend();
+    source.weight = [](const site&) -> result<matrix<float>> { return matrix<float>(3, 4); };
+    EXPECT_EQ(message(source), "blk.0.q: the weight is 3 x 4, the graph says 48 x 48");
+    engine.biases[2].resize(5);
+    EXPECT_EQ(message(engine.lend()), "blk.0.o: bias has 5 entries, the weight asks for 48");
+    engine.gains["blk.0.attn_norm"].resize(60);
+    EXPECT_EQ(message(engine.lend()), "blk.0.attn_norm: the gain has 60 entries, blk.0.attn_in has 48");
+}
+
+TEST_F(ApplyErrors, CalibrationThatDoesNotHappen) {
+    auto source = engine.lend();
+    source.calibrate = {};
+    EXPECT_EQ(message(source), "the plan needs calibration data and there is none");
+    EXPECT_EQ(message(source, "rtn-w8a8"), "");
+    source.calibrate = [](const input_observer&) -> result<void> { return {}; };
+    EXPECT_EQ(message(source), "blk.0.attn_in: the calibration showed no rows of it");
+    source.calibrate = [](const input_observer&) -> result<void> { return error{errc::io_failed, "no text"}; };
+    EXPECT_EQ(message(source), "no text");
+    source.calibrate = [](const input_observer& see) -> result<void> {
+        const matrix<float> narrow(2, 47);
+        see(0, narrow.view());
+        return {};
+    };
+    EXPECT_EQ(message(source), "blk.0.attn_in: calibration rows of 47 values, the input carries 48");
+}
+
+TEST_F(ApplyErrors, BiasesOfFloatSites) {
+    engine.biases[2].resize(5);
+    EXPECT_EQ(message(engine.lend(), "fp32"), "blk.0.o: bias has 5 entries, the weight asks for 48");
+}
+
+TEST(RowSample, KeepsRowsAtEqualDistances) {
+    for (const std::size_t rows : {1U, 7U, 8U, 9U, 100U, 1000U}) {
+        row_sample sample(8);
+        matrix<float> x(rows, 1);
+        for (std::size_t r = 0; r < rows; ++r) {
+            x(r, 0) = static_cast<float>(r);
+        }
+        sample.add(x.view().block(0, 0, rows / 3, 1));
+        sample.add(x.view().block(rows / 3, 0, rows - rows / 3, 1));
+        const matrix<float> kept = sample.rows();
+        EXPECT_LE(kept.rows(), 8U);
+        EXPECT_GE(kept.rows(), std::min<std::size_t>(rows, 5U));
+        for (std::size_t r = 1; r < kept.rows(); ++r) {
+            EXPECT_EQ(kept(r, 0) - kept(r - 1, 0), kept(1, 0) - kept(0, 0)) << rows;
+        }
+    }
+    row_sample none;
+    none.add(random_matrix(3, 2, 1).view());
+    EXPECT_TRUE(none.empty());
+}
+
+}  // namespace

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+#include "quell/model/plan_json.hpp"
+#include "support/fake_engine.hpp"
+
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using namespace quell;
+using namespace quell::model;
+
+plan plan_for(const graph& g, std::string_view recipe) {
+    return *make_plan(g, *quant::find_recipe(recipe));
+}
+
+std::string replaced(std::string text, std::string_view from, std::string_view to) {
+    const std::size_t at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return text.replace(at, from.size(), to);
+}
+
+TEST(Plan, FoldsSmoothingIntoNormGainsOnly) {
+    const fake_engine engine;
+    const plan decided = plan_for(engine.graph, "smoothquant-w8a8");
+    EXPECT_EQ(decided.inputs[0].target, scale_target::gain);
+    EXPECT_EQ(decided.inputs[0].gain, "blk.0.attn_norm");
+    EXPECT_EQ(decided.inputs[0].transform.name(), "smooth");
+    EXPECT_EQ(decided.inputs[1].target, scale_target::none);
+    EXPECT_EQ(decided.inputs[1].transform.name(), "none");
+    EXPECT_EQ(decided.sites[0].weights.bits, 8);
+    EXPECT_TRUE(check(decided, engine.graph));
+}
+
+TEST(Plan, PutsOnlineWhatCannotBeFolded) {
+    fake_engine engine;
+    engine.graph.inputs[2].producer = "blk.0.attn_norm";  // one norm feeds both
+    engine.graph.sites[5].storage = engine.graph.sites[3].storage;
+    quant::recipe recipe = *quant::find_recipe("smoothquant-w8a8");
+    recipe.transformed_inputs = quant::input_choice::all;
+    const plan decided = *make_plan(engine.graph, recipe);
+    EXPECT_EQ(decided.inputs[0].target, scale_target::online);
+    EXPECT_EQ(decided.inputs[0].reason, "the gain blk.0.attn_norm also feeds blk.0.ffn_in");
+    EXPECT_EQ(decided.inputs[1].reason, "no norm gain stands in front of it");
+    EXPECT_EQ(decided.inputs[3].reason, "blk.1.q shares its weight with blk.0.gate");
+    EXPECT_EQ(decided.inputs[5].target, scale_target::gain);
+    EXPECT_TRUE(check(decided, engine.graph));
+}
+
+TEST(Plan, LeavesTheHeadInFloat) {
+    fake_engine engine;
+    engine.graph.sites[4].module = "head";
+    const plan decided = plan_for(engine.graph, "rtn-w4a4");
+    EXPECT_TRUE(decided.sites[4].is_float());
+    EXPECT_EQ(decided.sites[4].fallback, "");
+    EXPECT_EQ(decided.sites[3].weights.bits, 4);
+}
+
+TEST(Plan, FallsBackToFloatWithTheReason) {
+    const fake_engine engine;
+    quant::recipe recipe = *quant::find_recipe("rtn-w4a8-g128");
+    recipe.weights.group = 48;
+    const plan decided = *make_plan(engine.graph, recipe);
+    EXPECT_TRUE(decided.sites[0].is_float());
+    EXPECT_NE(decided.sites[0].fallback.find("groups of 48"), std::string::npos);
+    EXPECT_TRUE(check(decided, engine.graph));
+}
+
+TEST(Plan, RefusesGraphsThatContradictThemselves) {
+    const auto message = [](const graph& g) {
+        const auto decided = make_plan(g, *quant::find_recipe("fp32"));
+        return decided ? "" : decided.error().message;
+    };
+    graph g = fake_engine().graph;
+    g.sites[1].input = 6;
+    EXPECT_EQ(message(g), "blk.0.k: reads input 6 of 6");
+    g = fake_engine().graph;
+    g.sites[1].in_features = 47;
+    EXPECT_EQ(message(g), "blk.0.k: has 47 input features, blk.0.attn_in carries 48");
+    g = fake_engine().graph;
+    g.sites[1].name = g.sites[0].name;
+    EXPECT_EQ(message(g), "site 'blk.0.q' has no name or has it twice");
+}
+
+TEST(PlanJson, ReadsBackWhatItWrites) {
+    const fake_engine engine;
+    for (const std::string_view name : quant::recipe_names()) {
+        const std::string text = to_text(plan_for(engine.graph, name));
+        const auto read = plan_from_text(text, "plan.json");
+        ASSERT_TRUE(read) << read.error().message;
+        EXPECT_EQ(to_text(*read), text) << name;
+        EXPECT_TRUE(check(*read, engine.graph)) << name;
+    }
+}
+
+TEST(PlanJson, TakesEditsByHand) {
+    const fake_engine engine;
+    std::string text = to_text(plan_for(engine.graph, "smoothquant-w8a8"));
+    text = replaced(text, R"("alpha": 0.5)", R"("alpha": 0.85)");
+    text = replaced(text, R"("bits": 8)", R"("bits": 4)");
+    const auto read = plan_from_text(text, "plan.json");
+    ASSERT_TRUE(read);
+    EXPECT_EQ(std::get<quant::smooth>(read->inputs[0].transform.policy).alpha, 0.85F);
+    EXPECT_EQ(read->sites[0].weights.bits, 4);
+    EXPECT_TRUE(check(*read, engine.graph));
+}
+
+TEST(PlanJson, NamesWhatItDoesNotUnderstand) {
+    const std::string good = to_text(plan_for(fake_engine().graph, "smoothquant-w8a8"));
+    const auto message = [&](std::string_view from, std::string_view to) {
+        const auto read = plan_from_text(replaced(good, from, to), "p.json");
+        return read ? std::string() : read.error().message;
+    };
+    EXPECT_EQ(message(R"("clip": 1)", R"("clop": 1)"),
+              "p.json.sites[0].activations: unknown key 'clop'; known are bits, reach, clip, static_scale");
+    EXPECT_EQ(message(R"("kind": "smooth")", R"("kind": "rotate")"),
+              "p.json.inputs[0].transform.kind: expected one of none, smooth, found \"rotate\"");
+    EXPECT_EQ(message(R"("target": "gain")", R"("target": "loss")"),
+              "p.json.inputs[0].target: expected one of none, gain, online, found \"loss\"");
+    EXPECT_EQ(message(R"("alpha": 0.5)", R"("alpha": true)"),
+              "p.json.inputs[0].transform.alpha: expected a finite number, found true");
+    EXPECT_EQ(message(R"("group": 0)", R"("group": -1)"),
+              "p.json.sites[0].weights.group: expected an integer of at least 0, found -1");
+    EXPECT_EQ(message(R"("quell_plan": 1)", R"("quell_plan": 2)"), "p.json: quell_plan is 2, this version reads 1");
+    EXPECT_EQ(message(R"("kind": "smooth",)", R"("kind": "none",)"),
+              "p.json.inputs[0].transform: unknown key 'alpha'; known are kind");
+    EXPECT_NE(message(R"("recipe")", R"("recipe": "a", "recipe")"), "");
+    EXPECT_NE(message(R"("alpha": 0.5)", R"("alpha": 1e999)"), "");
+    EXPECT_NE(message("{", "{{"), "");
+    EXPECT_EQ(plan_from_text("[]", "p.json").error().message, "p.json: expected an object, found []");
+    EXPECT_FALSE(plan_from_text("", "p.json"));
+    EXPECT_FALSE(plan_from_text(std::string(100000, '['), "p.json"));
+}
+
+TEST(PlanJson, ChecksFindWhatWouldFailLater) {
+    const fake_engine engine;
+    const std::string good = to_text(plan_for(engine.graph, "smoothquant-w8a8"));
+    const auto message = [&](std::initializer_list<std::pair<const char*, const char*>> edits) {
+        std::string text = good;
+        for (const auto& [from, to] : edits) {
+            text = replaced(text, from, to);
+        }
+        const auto read = plan_from_text(text, "p.json");
+        EXPECT_TRUE(read) << read.error().message;
+        const auto status = check(*read, engine.graph);
+        return status ? std::string() : status.error().message;
+    };
+    const std::string site = "plan: site blk.0.q: ";
+    const std::string input = "plan: input blk.0.attn_in: ";
+    EXPECT_EQ(message({{"blk.0.q", "blk.0.w"}}), "plan: site 0 is blk.0.w, the model has blk.0.q there");
+    EXPECT_EQ(message({{R"("alpha": 0.5)", R"("alpha": 2)"}}), input + "alpha 2.000000 is not in 0 ... 1");
+    EXPECT_EQ(message({{"blk.0.attn_norm", "blk.1.attn_norm"}}),
+              input + "its scale folds into blk.0.attn_norm, not into 'blk.1.attn_norm'");
+    EXPECT_EQ(message({{R"("target": "gain")", R"("target": "none")"}}), input + "a transform without a target");
+    EXPECT_EQ(message({{R"("target": "none")", R"("target": "gain")"}}),
+              "plan: input blk.0.o_in: a target, but no transform");
+    EXPECT_EQ(message({{R"("clip": 1)", R"("clip": 7)"}}), site + "activation clip 7.000000 is not in (0, 1]");
+    EXPECT_EQ(message({{R"("clip_candidates": 80)", R"("clip_candidates": 100)"}}).rfind(site + "a clip search", 0),
+              0U);
+    EXPECT_EQ(message({{R"("bits": 8)", R"("bits": 32)"}}),
+              site + "weights and activations are both in float or both in integers");
+    for (const char* edit : {R"("bits": 5)", R"("bits": -8)", R"("bits": 100000)", R"("bits": 0)"}) {
+        EXPECT_EQ(message({{R"("bits": 8)", edit}}).rfind(site, 0), 0U) << edit;
+    }
+    EXPECT_EQ(message({{R"("reach": "channel")", R"("reach": "group")"}}).rfind(site, 0), 0U);
+    EXPECT_EQ(message({{R"("codes": "symmetric")", R"("codes": "zero_point")"}}).rfind(site, 0), 0U);
+}
+
+TEST(PlanJson, MissingSitesAreNamed) {
+    const fake_engine engine;
+    plan decided = plan_for(engine.graph, "rtn-w8a8");
+    decided.sites.pop_back();
+    EXPECT_EQ(check(decided, engine.graph).error().message, "plan: site 9 is nothing, the model has blk.1.up there");
+    decided.sites.clear();
+    EXPECT_FALSE(check(decided, engine.graph));
+}
+
+}  // namespace

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+#include "quell/quant/recipes.hpp"
+
+#include "quell/quant/make_linear.hpp"
+#include "support/planted.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace {
+
+using namespace quell;
+using namespace quell::quant;
+
+TEST(Recipes, AreFoundByName) {
+    const std::vector<std::string_view> names = recipe_names();
+    EXPECT_EQ(names.size(), 10U);
+    for (const std::string_view name : names) {
+        const auto found = find_recipe(name);
+        ASSERT_TRUE(found) << name;
+        EXPECT_EQ(found->name, name);
+        EXPECT_EQ(found->is_float(), name == "fp32");
+        EXPECT_EQ(found->needs_calibration(), name == "static-w8a8" || name == "smoothquant-w8a8") << name;
+    }
+}
+
+TEST(Recipes, UnknownNamesListTheKnown) {
+    const auto missing = find_recipe("rtn-w5a8");
+    ASSERT_FALSE(missing);
+    EXPECT_EQ(missing.error().code, errc::not_found);
+    EXPECT_EQ(missing.error().message,
+              "unknown recipe 'rtn-w5a8'; known are fp32, absmax-w8a8, absmax-w4a8-g128, absmax-w4a8-g32, static-w8a8, "
+              "rtn-w8a8, rtn-w4a8-g128, rtn-w4a8-g32, rtn-w4a4, smoothquant-w8a8");
+    EXPECT_FALSE(find_recipe(""));
+    EXPECT_FALSE(find_recipe("fp32 "));
+}
+
+TEST(Recipes, TakeAlpha) {
+    const auto found = find_recipe("smoothquant-w8a8", {.alpha = 0.85F});
+    ASSERT_TRUE(found);
+    EXPECT_EQ(std::get<smooth>(found->transform.policy).alpha, 0.85F);
+    EXPECT_EQ(find_recipe("smoothquant-w8a8", {.alpha = 1.5F}).error().code, errc::bad_value);
+    EXPECT_EQ(find_recipe("smoothquant-w8a8", {.alpha = NAN}).error().code, errc::bad_value);
+}
+
+double output_error(const recipe& how, const matrix<float>& w, const matrix<float>& x) {
+    const auto layer = make_linear(how, w.view(), {}, x.view());
+    EXPECT_TRUE(layer) << how.name << ": " << layer.error().message;
+    const linear exact = float_linear(w.view());
+    matrix<float> y(x.rows(), w.rows());
+    matrix<float> reference(x.rows(), w.rows());
+    std::vector<std::byte> workspace(workspace_bytes(*layer, x.rows()));
+    forward(*layer, x.view(), y.view(), workspace);
+    forward(exact, x.view(), reference.view(), {});
+    double error = 0.0;
+    double power = 0.0;
+    for (std::size_t i = 0; i < y.elements().size(); ++i) {
+        error += std::pow(double{y.elements()[i]} - double{reference.elements()[i]}, 2);
+        power += std::pow(double{reference.elements()[i]}, 2);
+    }
+    return std::sqrt(error / power);
+}
+
+TEST(MakeLinear, EveryRecipeComesWithinItsBits) {
+    const matrix<float> w = random_matrix(48, 160, 1);
+    const matrix<float> x = random_matrix(32, 160, 2);
+    for (const std::string_view name : recipe_names()) {
+        const double error = output_error(*find_recipe(name), w, x);
+        const bool four_bit_activations = name.find("a4") != std::string_view::npos;
+        const bool four_bit_weights = name.find("w4") != std::string_view::npos;
+        EXPECT_LT(error, four_bit_activations ? 0.25 : four_bit_weights ? 0.13 : name == "fp32" ? 1e-9 : 0.02) << name;
+    }
+}
+
+TEST(MakeLinear, SmoothingHelpsAgainstOutlierChannels) {
+    const matrix<float> w = random_matrix(48, 160, 1);
+    const matrix<float> x = planted_activations(64, 160, 2, {5, 100}, 80.0F);
+    EXPECT_LT(output_error(*find_recipe("smoothquant-w8a8"), w, x), 0.5 * output_error(*find_recipe("rtn-w8a8"), w, x));
+}
+
+TEST(MakeLinear, ClipSearchHelps) {
+    const matrix<float> w = random_matrix(48, 160, 1);
+    const matrix<float> x = random_matrix(32, 160, 2);
+    EXPECT_LT(output_error(*find_recipe("rtn-w4a8-g128"), w, x), output_error(*find_recipe("absmax-w4a8-g128"), w, x));
+}
+
+TEST(MakeLinear, StaticScaleCoversTheCalibrationRows) {
+    const matrix<float> w = random_matrix(8, 16, 1);
+    matrix<float> x = random_matrix(10, 16, 2);
+    x(4, 7) = -12.7F;
+    const auto layer = make_linear(*find_recipe("static-w8a8"), w.view(), {}, x.view());
+    ASSERT_TRUE(layer);
+    EXPECT_FLOAT_EQ(std::get<quantized_linear>(*layer).activations().static_scale, 0.1F);
+    const matrix<float> zeros(3, 16);
+    const auto idle = make_linear(*find_recipe("static-w8a8"), w.view(), {}, zeros.view());
+    ASSERT_TRUE(idle);
+    EXPECT_EQ(std::get<quantized_linear>(*idle).activations().static_scale, 1.0F);
+}
+
+TEST(MakeLinear, NamesWhatIsWrong) {
+    matrix<float> w = random_matrix(8, 16, 1);
+    const matrix<float> x = random_matrix(4, 15, 1);
+    const std::vector<float> bias(3);
+    const auto message = [](const result<linear>& layer) { return layer ? "" : layer.error().message; };
+    const recipe smoothing = *find_recipe("smoothquant-w8a8");
+    EXPECT_EQ(message(make_linear(smoothing, w.view())), "the recipe smoothquant-w8a8 needs rows of inputs");
+    EXPECT_EQ(message(make_linear(smoothing, w.view(), {}, x.view())), "inputs have 15 columns, the weight has 16");
+    EXPECT_EQ(message(make_linear(smoothing, w.view(), bias)), "bias has 3 entries, the weight asks for 8");
+    matrix<float> bad = random_matrix(4, 16, 1);
+    bad(1, 2) = INFINITY;
+    EXPECT_EQ(message(make_linear(smoothing, w.view(), {}, bad.view())),
+              "inputs: row 1, column 2 is infinity, not a finite number");
+    w(3, 4) = NAN;
+    for (const std::string_view name : recipe_names()) {
+        EXPECT_EQ(message(make_linear(*find_recipe(name), w.view(), {}, bad.view())),
+                  "weight: row 3, column 4 is NaN, not a finite number");
+    }
+}
+
+}  // namespace

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The smallest engine that quell can work on: two blocks with norm gains, a gated product, residual stream; random
+/// weights; two channels of every norm gain planted as outliers.
+#pragma once
+
+#include "quell/model/engine.hpp"
+#include "support/planted.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+class fake_engine {
+public:
+    static constexpr std::size_t width = 48;
+    static constexpr std::size_t hidden = 80;
+    static constexpr std::size_t blocks = 2;
+    static constexpr float outlier = 60.0F;
+
+    fake_engine() : input_(random_matrix(40, width, 99)) {
+        for (std::size_t b = 0; b < blocks; ++b) {
+            add_block(b);
+        }
+    }
+
+    quell::graph graph;
+    std::vector<quell::matrix<float>> weights;  ///< by site index
+    std::vector<std::vector<float>> biases;
+    std::map<std::string, std::vector<float>> gains;
+
+    /// What quell gets to see; refers to this object.
+    [[nodiscard]] quell::model::engine lend() {
+        return {.graph = graph,
+                .weight = [this](const quell::site& s) -> quell::result<quell::matrix<float>> {
+                    return quell::matrix<float>::copy_of(std::as_const(weights[index_of(s)]).view());
+                },
+                .bias = [this](const quell::site& s) -> std::span<const float> { return biases[index_of(s)]; },
+                .gain = [this](const std::string& name) -> quell::result<quell::buffer<float>> {
+                    return quell::buffer<float>::copy_of(gains.at(name));
+                },
+                .calibrate = [this](const quell::model::input_observer& see) -> quell::result<void> {
+                    (void)run(float_linears(), {}, see);
+                    return {};
+                }};
+    }
+
+    [[nodiscard]] std::vector<quell::quant::linear> float_linears() const {
+        std::vector<quell::quant::linear> linears;
+        for (std::size_t s = 0; s < weights.size(); ++s) {
+            linears.emplace_back(quell::quant::float_linear(weights[s].view(), biases[s]));
+        }
+        return linears;
+    }
+
+    /// The output of the network with these linears, and with these norm gains where they are given.
+    [[nodiscard]] quell::matrix<float> run(const std::vector<quell::quant::linear>& linears,
+                                           const std::map<std::string, quell::buffer<float>>& changed_gains = {},
+                                           const quell::model::input_observer& see = {}) const {
+        quell::matrix<float> x = quell::matrix<float>::copy_of(input_.view());
+        for (std::size_t b = 0; b < blocks; ++b) {
+            const std::size_t s = b * sites_per_block;
+            const std::string name = "blk." + std::to_string(b) + ".";
+            const auto normed = normalize(x, gain_of(name + "attn_norm", changed_gains));
+            const auto q = forward(linears[s], normed, 3 * b, see);
+            const auto k = forward(linears[s + 1], normed);
+            add(x, forward(linears[s + 2], multiply(q, k), 3 * b + 1, see));
+            const auto second = normalize(x, gain_of(name + "ffn_norm", changed_gains));
+            const auto gate = forward(linears[s + 3], second, 3 * b + 2, see);
+            const auto up = forward(linears[s + 4], second);
+            quell::matrix<float> product = multiply(gate, up);
+            add(x, project(product));
+        }
+        return x;
+    }
+
+private:
+    static constexpr std::size_t sites_per_block = 5;
+
+    void add_site(std::size_t layer, const char* module, std::size_t out, std::size_t input) {
+        const std::string name = "blk." + std::to_string(layer) + "." + module;
+        const std::size_t in = graph.inputs[input].features;
+        graph.sites.push_back({.name = name,
+                               .module = module,
+                               .layer = layer,
+                               .out_features = out,
+                               .in_features = in,
+                               .storage = name,
+                               .input = input});
+        const double sigma = 1.0 / std::sqrt(static_cast<double>(in));
+        weights.push_back(random_matrix(out, in, 1000 + weights.size(), sigma));
+        biases.emplace_back(out, 0.125F);
+    }
+
+    void add_gain(const std::string& name, std::size_t input) {
+        std::vector<float> gain(width, 1.0F);
+        gain[3] = outlier;
+        gain[20] = -outlier;
+        gains[name] = gain;
+        graph.inputs[input].producer = name;
+    }
+
+    void add_block(std::size_t b) {
+        const std::string name = "blk." + std::to_string(b) + ".";
+        using enum quell::producer_kind;
+        graph.inputs.push_back({.name = name + "attn_in", .features = width, .kind = norm_gain, .producer = {}});
+        graph.inputs.push_back({.name = name + "o_in", .features = width, .kind = product, .producer = name + "k"});
+        graph.inputs.push_back({.name = name + "ffn_in", .features = width, .kind = norm_gain, .producer = {}});
+        add_gain(name + "attn_norm", 3 * b);
+        add_gain(name + "ffn_norm", 3 * b + 2);
+        add_site(b, "q", width, 3 * b);
+        add_site(b, "k", width, 3 * b);
+        add_site(b, "o", width, 3 * b + 1);
+        add_site(b, "gate", hidden, 3 * b + 2);
+        add_site(b, "up", hidden, 3 * b + 2);
+        // An outlier channel reaches a column that carries little, as in real models.
+        for (std::size_t s = graph.sites.size() - sites_per_block; s < graph.sites.size(); ++s) {
+            for (std::size_t r = 0; graph.sites[s].module != "o" && r < weights[s].rows(); ++r) {
+                weights[s](r, 3) *= 0.2F;
+                weights[s](r, 20) *= 0.2F;
+            }
+        }
+    }
+
+    [[nodiscard]] std::size_t index_of(const quell::site& s) const {
+        for (std::size_t i = 0; i < graph.sites.size(); ++i) {
+            if (graph.sites[i].name == s.name) {
+                return i;
+            }
+        }
+        return graph.sites.size();
+    }
+
+    [[nodiscard]] std::span<const float> gain_of(const std::string& name,
+                                                 const std::map<std::string, quell::buffer<float>>& changed) const {
+        const auto found = changed.find(name);
+        return found == changed.end() ? std::span<const float>(gains.at(name)) : std::span<const float>(found->second);
+    }
+
+    static quell::matrix<float> forward(const quell::quant::linear& layer, const quell::matrix<float>& x,
+                                        std::size_t input = 0, const quell::model::input_observer& see = {}) {
+        if (see) {
+            see(input, x.view());
+        }
+        quell::matrix<float> y(x.rows(), quell::quant::out_features(layer));
+        std::vector<std::byte> workspace(quell::quant::workspace_bytes(layer, x.rows()));
+        quell::quant::forward(layer, x.view(), y.view(), workspace);
+        return y;
+    }
+
+    static quell::matrix<float> normalize(const quell::matrix<float>& x, std::span<const float> gain) {
+        quell::matrix<float> y(x.rows(), x.cols());
+        for (std::size_t r = 0; r < x.rows(); ++r) {
+            double squares = 1e-6;
+            for (const float v : x.row(r)) {
+                squares += double{v} * double{v} / static_cast<double>(x.cols());
+            }
+            for (std::size_t c = 0; c < x.cols(); ++c) {
+                y(r, c) = static_cast<float>(double{x(r, c)} / std::sqrt(squares)) * gain[c];
+            }
+        }
+        return y;
+    }
+
+    static quell::matrix<float> multiply(const quell::matrix<float>& a, const quell::matrix<float>& b) {
+        quell::matrix<float> y(a.rows(), a.cols());
+        for (std::size_t i = 0; i < y.elements().size(); ++i) {
+            y.elements()[i] = std::tanh(a.elements()[i]) * b.elements()[i];
+        }
+        return y;
+    }
+
+    /// Folds the hidden channels back onto the residual stream; no linear, so that nothing here is quantized.
+    static quell::matrix<float> project(const quell::matrix<float>& h) {
+        quell::matrix<float> y(h.rows(), width);
+        for (std::size_t r = 0; r < h.rows(); ++r) {
+            for (std::size_t c = 0; c < h.cols(); ++c) {
+                y(r, c % width) += 0.1F * h(r, c);
+            }
+        }
+        return y;
+    }
+
+    static void add(quell::matrix<float>& x, const quell::matrix<float>& y) {
+        for (std::size_t i = 0; i < x.elements().size(); ++i) {
+            x.elements()[i] += y.elements()[i];
+        }
+    }
+
+    quell::matrix<float> input_;
+};
+
+/// sqrt(sum (a - b)^2 / sum a^2).
+inline double relative_difference(const quell::matrix<float>& a, const quell::matrix<float>& b) {
+    double error = 0.0;
+    double power = 0.0;
+    for (std::size_t i = 0; i < a.elements().size(); ++i) {
+        error += std::pow(double{a.elements()[i]} - double{b.elements()[i]}, 2);
+        power += std::pow(double{a.elements()[i]}, 2);
+    }
+    return std::sqrt(error / power);
+}
