@@ -40,9 +40,14 @@ struct w8_step {
     __m256i codes;
     __m256i magnitudes;
 };
-/// 32 k: four words with k 0 ... 15 in the low nibbles, then four with k 16 ... 31 from the high ones.
-struct w4_chunk {
-    __m256i k[8];
+/// Four k in the low nibbles, the four that are 16 further in the high ones.
+struct w4_step {
+    __m256i low;
+    __m256i high;
+};
+/// Products summed in 16 bits.
+struct vec_pairs {
+    __m256i v;
 };
 
 QUELL_ALWAYS_INLINE __m256i load_bytes(const std::byte* p) {
@@ -141,27 +146,24 @@ QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, const w8_step& w, code_quad a) {
     const __m256i pairs = _mm256_maddubs_epi16(w.magnitudes, _mm256_sign_epi8(a.v, w.codes));
     return {_mm256_add_epi32(sum.v, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
 }
-/// 32 k of eight rows.
-QUELL_ALWAYS_INLINE w4_chunk load_w4(const std::byte* p) {
+QUELL_ALWAYS_INLINE w4_step load_w4(const std::byte* p) {
     const __m256i low = _mm256_set1_epi8(15);
-    w4_chunk w;
-    QUELL_UNROLL
-    for (std::size_t i = 0; i < 4; ++i) {
-        const __m256i both = load_bytes(p + i * 4 * panel_rows);
-        w.k[i] = _mm256_and_si256(both, low);
-        w.k[i + 4] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
-    }
-    return w;
+    const __m256i both = load_bytes(p);
+    return {_mm256_and_si256(both, low), _mm256_and_si256(_mm256_srli_epi16(both, 4), low)};
 }
-/// Sums of nibble times code; the caller takes 8 times the sum of the codes off. Eight products of pairs are added in
-/// 16 bits first. Bound: 8 * 2 * 15 * 127 = 30480.
-QUELL_ALWAYS_INLINE vec_i32 dot_w4(const w4_chunk& w, const std::int8_t* a) {
-    __m256i pairs = _mm256_maddubs_epi16(w.k[0], broadcast_word(a));
-    QUELL_UNROLL
-    for (std::size_t i = 1; i < 8; ++i) {
-        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(w.k[i], broadcast_word(a + 4 * i)));
-    }
-    return {_mm256_madd_epi16(pairs, _mm256_set1_epi16(1))};
+QUELL_ALWAYS_INLINE vec_pairs zero_pairs() {
+    return {_mm256_setzero_si256()};
+}
+/// Adds nibble times code. A chunk of 32 k makes eight such sums. Bound: 8 * 2 * 15 * 127 = 30480 fits 16 bits.
+QUELL_ALWAYS_INLINE vec_pairs dot_w4(vec_pairs sum, __m256i nibbles, code_quad a) {
+    return {_mm256_add_epi16(sum.v, _mm256_maddubs_epi16(nibbles, a.v))};
+}
+QUELL_ALWAYS_INLINE vec_i32 widen(vec_pairs a) {
+    return {_mm256_madd_epi16(a.v, _mm256_set1_epi16(1))};
+}
+/// 8 times the sum of a group's codes: what nibbles, which are codes + 8, count too much.
+QUELL_ALWAYS_INLINE vec_i32 set_eightfold(const std::int32_t* p) {
+    return {_mm256_slli_epi32(_mm256_set1_epi32(*p), 3)};
 }
 /// Asks for the bytes that a stream through memory needs soon.
 QUELL_ALWAYS_INLINE void prefetch(const std::byte* p, std::size_t bytes) {
@@ -172,7 +174,9 @@ QUELL_ALWAYS_INLINE void prefetch(const std::byte* p, std::size_t bytes) {
     }
 }
 
+#define QUELL_DETAIL_UNROLL QUELL_UNROLL
 #include "quell/kernels/detail/kernels.inc"
+#undef QUELL_DETAIL_UNROLL
 
 }  // namespace avx2
 }  // namespace QUELL_BASELINE

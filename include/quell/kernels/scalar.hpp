@@ -19,9 +19,9 @@ namespace scalar {
 
 inline constexpr isa level = isa::scalar;
 inline constexpr std::size_t lanes = 16;
-inline constexpr int w8a8_rows = 4;
-inline constexpr int w4a8_rows = 4;
-inline constexpr int f32_rows = 4;
+inline constexpr int w8a8_rows = 1;
+inline constexpr int w4a8_rows = 1;
+inline constexpr int f32_rows = 1;
 
 struct vec_f32 {
     float v[lanes];
@@ -36,9 +36,12 @@ struct code_quad {
 struct w8_step {
     const std::int8_t* codes;
 };
-struct w4_chunk {
-    const std::uint8_t* nibbles;
+/// Four k in the low nibbles, the four that are 16 further in the high ones.
+struct w4_step {
+    std::uint8_t low[4 * lanes];
+    std::uint8_t high[4 * lanes];
 };
+using vec_pairs = vec_i32;
 
 // f(0) ... f(lanes - 1), collected into a vector.
 template <typename Vector, typename F>
@@ -145,25 +148,36 @@ QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, w8_step w, code_quad a) {
         return sum.v[i] + c[0] * a.v[0] + c[1] * a.v[1] + c[2] * a.v[2] + c[3] * a.v[3];
     });
 }
-/// 32 k of `lanes` rows.
-QUELL_ALWAYS_INLINE w4_chunk load_w4(const std::byte* p) {
-    return {reinterpret_cast<const std::uint8_t*>(p)};
-}
-/// Sums of nibble times code; the caller takes 8 times the sum of the codes off.
-QUELL_ALWAYS_INLINE vec_i32 dot_w4(w4_chunk w, const std::int8_t* a) {
-    vec_i32 sum = zero_i32();
-    for (std::size_t step = 0; step < 4; ++step) {
-        for (std::size_t i = 0; i < panel_rows * 4; ++i) {
-            const int nibbles = w.nibbles[step * panel_rows * 4 + i];
-            const std::size_t k = step * 4 + i % 4;
-            sum.v[i / 4] += (nibbles & 15) * a[k] + (nibbles >> 4) * a[k + k_chunk / 2];
-        }
+QUELL_ALWAYS_INLINE w4_step load_w4(const std::byte* p) {
+    w4_step w;
+    for (std::size_t i = 0; i < 4 * lanes; ++i) {
+        const auto both = static_cast<unsigned>(p[i]);
+        w.low[i] = static_cast<std::uint8_t>(both & 15U);
+        w.high[i] = static_cast<std::uint8_t>(both >> 4U);
     }
-    return sum;
+    return w;
+}
+QUELL_ALWAYS_INLINE vec_pairs zero_pairs() {
+    return {};
+}
+QUELL_ALWAYS_INLINE vec_pairs dot_w4(vec_pairs sum, const std::uint8_t (&nibbles)[4 * lanes], code_quad a) {
+    return each_lane<vec_pairs>([&](std::size_t i) {
+        const std::uint8_t* c = nibbles + 4 * i;
+        return sum.v[i] + c[0] * a.v[0] + c[1] * a.v[1] + c[2] * a.v[2] + c[3] * a.v[3];
+    });
+}
+QUELL_ALWAYS_INLINE vec_i32 widen(vec_pairs a) {
+    return a;
+}
+/// 8 times the sum of a group's codes: what nibbles, which are codes + 8, count too much.
+QUELL_ALWAYS_INLINE vec_i32 set_eightfold(const std::int32_t* p) {
+    return set_i32(8 * *p);
 }
 QUELL_ALWAYS_INLINE void prefetch(const std::byte*, std::size_t) {}
 
+#define QUELL_DETAIL_UNROLL
 #include "quell/kernels/detail/kernels.inc"
+#undef QUELL_DETAIL_UNROLL
 
 }  // namespace scalar
 }  // namespace QUELL_BASELINE
