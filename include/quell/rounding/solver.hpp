@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The concept of all rounders, and what every one of them checks first.
+#pragma once
+
+#include "quell/core/executor.hpp"
+#include "quell/core/quantized.hpp"
+#include "quell/core/result.hpp"
+#include "quell/core/views.hpp"
+#include "quell/stats/finite.hpp"
+
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace quell::rounding {
+inline namespace QUELL_BASELINE {
+
+/// How much an error in each input channel costs, such as the mean of x_j^2; empty where nothing is known.
+using column_weights = std::span<const float>;
+
+/// `solve` turns W [out, in] into codes of the asked form. The result does not depend on the executor.
+template <typename S>
+concept solver = std::copyable<S> && std::default_initializable<S> &&
+    requires(const S& s, matrix_view<const float> w, const scheme& form, column_weights importance,
+             const executor& threads) {
+    { s.solve(w, form, importance, threads) } -> std::same_as<result<quantized>>;
+};
+
+/// Integers of 2 to 8 bits, per channel or group, with a scale that is a plain float of some width.
+///
+/// Errors   errc::unsupported or errc::bad_shape, naming what does not fit.
+[[nodiscard]] inline result<void> check_integer_form(const scheme& form) {
+    const bool symmetric = form.codes == code_set::symmetric && form.zeros == zero_type::none;
+    const bool with_zero = form.codes == code_set::zero_point && form.zeros == zero_type::integer;
+    if (!symmetric && !with_zero) {
+        return error{errc::unsupported, "rounding to nearest takes symmetric codes or codes with an integer zero"};
+    }
+    if (form.bits < 2 || form.bits > 8) {
+        return error{errc::unsupported, std::to_string(form.bits) + "-bit integer codes; 2 to 8 bits are possible"};
+    }
+    if (form.reach != granularity::channel && form.reach != granularity::group) {
+        return error{errc::unsupported, "the scales of a weight reach over a channel or a group"};
+    }
+    if (form.reach == granularity::group && form.group == 0) {
+        return error{errc::bad_shape, "a group of 0 weights"};
+    }
+    if (form.scales == scale_type::codes8) {
+        return error{errc::unsupported, "two-level scales; f32, f16 and bf16 are possible"};
+    }
+    return {};
+}
+
+/// Errors   errc::bad_shape, errc::bad_value.
+[[nodiscard]] inline result<void> check_importance(column_weights importance, std::size_t in_features) {
+    if (!importance.empty() && importance.size() != in_features) {
+        return error{errc::bad_shape, std::to_string(importance.size()) + " column weights for " +
+                                          std::to_string(in_features) + " columns"};
+    }
+    for (std::size_t j = 0; j < importance.size(); ++j) {
+        if (!(importance[j] >= 0.0F) || std::isinf(importance[j])) {
+            return error{errc::bad_value,
+                         "the weight of column " + std::to_string(j) + " is negative or not a finite number"};
+        }
+    }
+    return {};
+}
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::rounding

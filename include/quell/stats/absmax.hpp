@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Largest magnitudes: per channel (smoothing, static scales) and per token (spikes, dynamic scales). Both are exact
+/// under any split of the data. A NaN is larger than everything here, so it is never lost.
+#pragma once
+
+#include "quell/stats/collector.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace quell::stats {
+inline namespace QUELL_BASELINE {
+
+namespace detail {
+
+/// The larger of two magnitudes; as integers they order like the numbers, with infinity and then NaN on top.
+QUELL_ALWAYS_INLINE std::uint32_t larger_magnitude(std::uint32_t magnitude, float v) {
+    return std::max(magnitude, std::bit_cast<std::uint32_t>(v) & 0x7fffffffU);
+}
+
+}  // namespace detail
+
+/// max |x_j| over all rows.
+class absmax {
+public:
+    void add(matrix_view<const float> x) {
+        widen(x.cols());
+        for (std::size_t r = 0; r < x.rows(); ++r) {
+            fold(x.row(r));
+        }
+        count_ += x.rows();
+    }
+
+    void merge(const absmax& other) {
+        if (other.count_ != 0) {
+            widen(other.maxima_.size());
+            fold(other.maxima_);
+            count_ += other.count_;
+        }
+    }
+
+    [[nodiscard]] std::uint64_t count() const { return count_; }
+    [[nodiscard]] std::span<const float> per_channel() const { return maxima_; }
+    [[nodiscard]] float overall() const {
+        std::uint32_t largest = 0;
+        for (const float v : maxima_) {
+            largest = detail::larger_magnitude(largest, v);
+        }
+        return std::bit_cast<float>(largest);
+    }
+
+private:
+    void widen(std::size_t channels) {
+        QUELL_EXPECTS(count_ == 0 || maxima_.size() == channels, "rows of another width");
+        maxima_.resize(channels, 0.0F);
+    }
+
+    void fold(std::span<const float> row) {
+        float* maxima = maxima_.data();
+        const float* values = row.data();
+        for (std::size_t c = 0; c < row.size(); ++c) {
+            const auto magnitude = std::bit_cast<std::uint32_t>(maxima[c]);
+            maxima[c] = std::bit_cast<float>(detail::larger_magnitude(magnitude, values[c]));
+        }
+    }
+
+    std::vector<float> maxima_;
+    std::uint64_t count_ = 0;
+};
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::stats
