@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// AdamW (Loshchilov and Hutter, arXiv 1711.05101) with clipping of the whole gradient's length, and the usual schedule:
-/// linear warm-up, then half a cosine. Everything runs over fixed blocks, so the threads change nothing.
+/// AdamW (Loshchilov and Hutter, arXiv 1711.05101) with clipping of the whole gradient's length, and the usual
+/// schedule: linear warm-up, then half a cosine. Everything runs over fixed blocks, so the threads change nothing.
 #pragma once
 
 #include "toy/parameters.hpp"
@@ -48,8 +48,8 @@ public:
     template <typename Network>
     explicit adamw(Network& network, const adamw_options& options = {}) : options_(options) {
         network.for_each_parameter([&](parameter<T>& p) {
-            slots_.push_back({&p, quell::buffer<T>(p.value.elements().size()),
-                              quell::buffer<T>(p.value.elements().size())});
+            slots_.push_back(
+                {&p, quell::buffer<T>(p.value.elements().size()), quell::buffer<T>(p.value.elements().size())});
         });
     }
 

@@ -4,6 +4,7 @@
 /// are computed in blocks of query rows that stop at the diagonal, so the upper triangle costs nearly nothing.
 #pragma once
 
+#include "toy/elementary.hpp"
 #include "toy/product.hpp"
 
 #include <algorithm>
@@ -110,8 +111,8 @@ private:
     void lower_rows(quell::matrix_view<const T> x, const packed<T>& b, quell::matrix_view<T> y) const {
         for (std::size_t t = 0; t < batch_.length; t += block) {
             const std::size_t rows = std::min(block, batch_.length - t);
-            detail::run_part(product_part<T>{
-                .x = x.block(t, 0, rows, x.cols()), .b = &b, .y = y.block(t, 0, rows, t + rows)});
+            detail::run_part(
+                product_part<T>{.x = x.block(t, 0, rows, x.cols()), .b = &b, .y = y.block(t, 0, rows, t + rows)});
         }
     }
 
@@ -146,32 +147,32 @@ private:
 
     /// Softmax over the keys 0 ... t; later ones, as far as they were computed, become 0.
     void softmax(std::span<T> row, std::size_t t) const {
-        const T largest = *std::max_element(row.data(), row.data() + t + 1);
-        T sum{0};
+        T* scores = row.data();
+        const T largest = *std::max_element(scores, scores + t + 1);
         for (std::size_t i = 0; i <= t; ++i) {
-            row[i] = std::exp(scale_ * (row[i] - largest));
-            sum += row[i];
+            scores[i] = exponential(scale_ * (scores[i] - largest));
         }
-        const T inverse = T{1} / sum;
+        const T inverse = T{1} / interleaved_sum<T>(t + 1, [&](std::size_t i) { return scores[i]; });
         for (std::size_t i = 0; i <= t; ++i) {
-            row[i] *= inverse;
+            scores[i] *= inverse;
         }
         std::fill(row.data() + t + 1, row.data() + block_end(t), T{0});
     }
 
     /// Turns a row of dP into one of dS.
     void softmax_backward(std::span<const T> weights, std::span<T> row, std::size_t t) const {
-        T sum{0};
+        const T* p = weights.data();
+        T* d = row.data();
+        const T sum = interleaved_sum<T>(t + 1, [&](std::size_t i) { return p[i] * d[i]; });
         for (std::size_t i = 0; i <= t; ++i) {
-            sum += weights[i] * row[i];
-        }
-        for (std::size_t i = 0; i <= t; ++i) {
-            row[i] = weights[i] * (row[i] - sum) * scale_;
+            d[i] = p[i] * (d[i] - sum) * scale_;
         }
         std::fill(row.data() + t + 1, row.data() + block_end(t), T{0});
     }
 
-    [[nodiscard]] std::size_t block_end(std::size_t t) const { return std::min(batch_.length, (t / block + 1) * block); }
+    [[nodiscard]] std::size_t block_end(std::size_t t) const {
+        return std::min(batch_.length, (t / block + 1) * block);
+    }
 
     std::size_t heads_;
     std::size_t kv_heads_;

@@ -20,8 +20,8 @@ namespace toy {
 
 /// Sees the input x and the gradient dL/dy of a linear, just before its backward pass.
 template <typename T>
-using gradient_observer = std::function<void(const std::string& linear, quell::matrix_view<const T> x,
-                                             quell::matrix_view<const T> dy)>;
+using gradient_observer =
+    std::function<void(const std::string& linear, quell::matrix_view<const T> x, quell::matrix_view<const T> dy)>;
 
 /// Gradients of one layer's activations; all layers use the same ones, one after the other.
 template <typename T>

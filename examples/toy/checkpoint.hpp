@@ -5,7 +5,6 @@
 #pragma once
 
 #include "quell/io/safetensors_writer.hpp"
-
 #include "toy/network.hpp"
 
 #include <bit>
@@ -60,10 +59,8 @@ inline std::vector<stored_tensor> stored_tensors(network<float>& net) {
     const std::vector<detail::stored_tensor> stored = detail::stored_tensors(net);
     std::vector<quell::io::tensor_to_write> tensors;
     for (const detail::stored_tensor& t : stored) {
-        tensors.push_back({.name = t.name,
-                           .type = quell::dtype::f16,
-                           .shape = t.shape,
-                           .bytes = std::as_bytes(std::span(t.values))});
+        tensors.push_back(
+            {.name = t.name, .type = quell::dtype::f16, .shape = t.shape, .bytes = std::as_bytes(std::span(t.values))});
     }
     char loss[32];
     std::snprintf(loss, sizeof loss, "%.6f", record.loss);

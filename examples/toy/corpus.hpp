@@ -54,16 +54,17 @@ inline constexpr std::array<countable, 10> verbs{{{"sleeps", "sleep"},
                                                   {"looks up", "look up"},
                                                   {"knows the way", "know the way"},
                                                   {"hides", "hide"}}};
-inline constexpr std::array<std::string_view, 8> adjectives{"old", "small", "brave", "red", "quiet", "clever", "cold",
-                                                            "golden"};
+inline constexpr std::array<std::string_view, 8> adjectives{"old",   "small",  "brave", "red",
+                                                            "quiet", "clever", "cold",  "golden"};
 inline constexpr std::array<std::string_view, 10> things{"lamp", "sword", "map",  "ring", "drum",
                                                          "coat", "key",   "boat", "book", "crown"};
 inline constexpr std::array<std::string_view, 6> places{"tower", "river", "market", "forest", "bridge", "mill"};
-inline constexpr std::array<std::string_view, 20> syllables{"ka", "mi", "ro", "ven", "tal", "shu", "bel",
+inline constexpr std::array<std::string_view, 20> syllables{"ka",  "mi", "ro",  "ven", "tal", "shu", "bel",
                                                             "dor", "fi", "gan", "lo",  "na",  "per", "quo",
                                                             "sil", "tu", "wex", "yar", "zim", "hob"};
 
-/// Writes one paragraph; which one, and every choice in it, comes from the generator.
+/// Writes one paragraph; which one, and every choice in it, comes from the generator. No expression draws twice: the
+/// order would be the compiler's choice.
 class paragraph {
 public:
     explicit paragraph(quell::rng choice) : choice_(choice) {}
@@ -123,15 +124,17 @@ private:
 
     /// The second sentence repeats the receiver, the adjective and the thing of the first.
     void gift(std::string_view giver, std::string_view receiver) {
-        const std::string thing = std::string(one_of(adjectives)) + " " + std::string(one_of(things));
+        std::string thing(one_of(adjectives));
+        thing.append(" ").append(one_of(things));
         add(giver, " gave the ", thing, " to ");
         add(receiver, ". Now ", receiver, " has the ");
         add(thing, " and ", giver, " has nothing.");
     }
 
     void echo(std::string_view first, std::string_view second) {
-        const std::string words =
-            std::string(one_of(things)) + " " + std::string(one_of(places)) + " " + std::string(one_of(adjectives));
+        std::string words(one_of(things));
+        words.append(" ").append(one_of(places));
+        words.append(" ").append(one_of(adjectives));
         add(first, " said \"", words, "\". ");
         add("So ", second, " said \"", words);
         add("\" too.");

@@ -3,6 +3,7 @@
 /// Cross-entropy of logits against the next byte, and its gradient.
 #pragma once
 
+#include "toy/elementary.hpp"
 #include "toy/product.hpp"
 
 #include <algorithm>
@@ -18,11 +19,10 @@ template <typename T>
 [[nodiscard]] double softmax_loss(std::span<T> row, std::size_t target) {
     const T largest = *std::ranges::max_element(row);
     const T wanted = row[target] - largest;
-    T sum{0};
     for (T& v : row) {
-        v = std::exp(v - largest);
-        sum += v;
+        v = exponential(v - largest);
     }
+    const T sum = interleaved_sum<T>(row.size(), [&](std::size_t i) { return row[i]; });
     const T inverse = T{1} / sum;
     for (T& v : row) {
         v *= inverse;

@@ -4,32 +4,23 @@
 /// (SwiGLU); Hendrycks and Gimpel, arXiv 1606.08415 (GELU, the exact form with erf).
 #pragma once
 
+#include "toy/elementary.hpp"
 #include "toy/product.hpp"
 
-#include <cmath>
 #include <numbers>
 
 namespace toy {
-
-template <typename T>
-[[nodiscard]] T sigmoid(T x) {
-    return T{1} / (T{1} + std::exp(-x));
-}
-
-/// The distribution function of the standard normal.
-template <typename T>
-[[nodiscard]] T normal_cdf(T x) {
-    return T{0.5} * (T{1} + std::erf(x * (std::numbers::sqrt2_v<T> / T{2})));
-}
 
 /// out = silu(gate) * up. All are [tokens, ff_width].
 template <typename T>
 void swiglu(quell::matrix_view<const T> gate, quell::matrix_view<const T> up, quell::matrix_view<T> out,
             const quell::executor& threads) {
     for_row_blocks(out.rows(), 32, threads, [&](std::size_t begin, std::size_t end) {
+        const T* from_gate = gate.data();
+        const T* from_up = up.data();
+        T* to = out.data();
         for (std::size_t i = begin * out.cols(); i < end * out.cols(); ++i) {
-            const T g = gate.data()[i];
-            out.data()[i] = g * sigmoid(g) * up.data()[i];
+            to[i] = from_gate[i] * sigmoid(from_gate[i]) * from_up[i];
         }
     });
 }
@@ -39,12 +30,14 @@ template <typename T>
 void swiglu_backward(quell::matrix_view<const T> dout, quell::matrix_view<T> gate, quell::matrix_view<T> up,
                      const quell::executor& threads) {
     for_row_blocks(dout.rows(), 32, threads, [&](std::size_t begin, std::size_t end) {
+        const T* d = dout.data();
+        T* g = gate.data();
+        T* u = up.data();
         for (std::size_t i = begin * dout.cols(); i < end * dout.cols(); ++i) {
-            const T d = dout.data()[i];
-            const T g = gate.data()[i];
-            const T s = sigmoid(g);
-            gate.data()[i] = d * up.data()[i] * s * (T{1} + g * (T{1} - s));
-            up.data()[i] = d * g * s;
+            const T s = sigmoid(g[i]);
+            const T dgate = d[i] * u[i] * s * (T{1} + g[i] * (T{1} - s));
+            u[i] = d[i] * g[i] * s;
+            g[i] = dgate;
         }
     });
 }
@@ -53,8 +46,10 @@ void swiglu_backward(quell::matrix_view<const T> dout, quell::matrix_view<T> gat
 template <typename T>
 void gelu(quell::matrix_view<const T> up, quell::matrix_view<T> out, const quell::executor& threads) {
     for_row_blocks(out.rows(), 32, threads, [&](std::size_t begin, std::size_t end) {
+        const T* from = up.data();
+        T* to = out.data();
         for (std::size_t i = begin * out.cols(); i < end * out.cols(); ++i) {
-            out.data()[i] = up.data()[i] * normal_cdf(up.data()[i]);
+            to[i] = from[i] * normal_cdf(from[i]);
         }
     });
 }
@@ -64,9 +59,10 @@ template <typename T>
 void gelu_backward(quell::matrix_view<const T> dout, quell::matrix_view<T> up, const quell::executor& threads) {
     constexpr T peak = T{0.5} * std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;
     for_row_blocks(dout.rows(), 32, threads, [&](std::size_t begin, std::size_t end) {
+        const T* d = dout.data();
+        T* u = up.data();
         for (std::size_t i = begin * dout.cols(); i < end * dout.cols(); ++i) {
-            const T u = up.data()[i];
-            up.data()[i] = dout.data()[i] * (normal_cdf(u) + u * peak * std::exp(T{-0.5} * u * u));
+            u[i] = d[i] * (normal_cdf(u[i]) + u[i] * peak * exponential(T{-0.5} * u[i] * u[i]));
         }
     });
 }

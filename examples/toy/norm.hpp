@@ -3,6 +3,7 @@
 /// RMSNorm with its backward pass. Source: Zhang and Sennrich, arXiv 1910.07467.
 #pragma once
 
+#include "toy/elementary.hpp"
 #include "toy/parameters.hpp"
 #include "toy/product.hpp"
 
@@ -62,10 +63,7 @@ private:
     void normalize(std::size_t t, const T* x, T* y) {
         const std::size_t width = gain_.value.cols();
         const T* gain = gain_.value.elements().data();
-        T sum{0};
-        for (std::size_t c = 0; c < width; ++c) {
-            sum += x[c] * x[c];
-        }
+        const T sum = interleaved_sum<T>(width, [&](std::size_t c) { return x[c] * x[c]; });
         const T inverse = T{1} / std::sqrt(sum / static_cast<T>(width) + eps_);
         inverse_[t] = inverse;
         T* normalized = normalized_.row(t).data();
@@ -80,12 +78,10 @@ private:
         const std::size_t width = gain_.value.cols();
         const T* gain = gain_.value.elements().data();
         const T* normalized = normalized_.row(t).data();
-        T sum{0};
         for (std::size_t c = 0; c < width; ++c) {
-            const T product = dy[c] * normalized[c];
-            gain_gradient[c] += product;
-            sum += gain[c] * product;
+            gain_gradient[c] += dy[c] * normalized[c];
         }
+        const T sum = interleaved_sum<T>(width, [&](std::size_t c) { return gain[c] * dy[c] * normalized[c]; });
         const T mean = sum / static_cast<T>(width);
         for (std::size_t c = 0; c < width; ++c) {
             dx[c] += inverse_[t] * (gain[c] * dy[c] - mean * normalized[c]);

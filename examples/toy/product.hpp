@@ -17,7 +17,9 @@ namespace toy {
 
 inline constexpr std::size_t panel_width = 16;
 
-[[nodiscard]] inline std::size_t panel_count(std::size_t n) { return (n + panel_width - 1) / panel_width; }
+[[nodiscard]] inline std::size_t panel_count(std::size_t n) {
+    return (n + panel_width - 1) / panel_width;
+}
 
 /// Calls f(begin, end) for blocks of `block` rows. The blocks depend on nothing but the sizes.
 template <typename F>

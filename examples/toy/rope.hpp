@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// Rotary positions in the halves order of Hugging Face: channels i and i + d/2 of a head turn by position * base^(-2i/d).
-/// A rotation is orthogonal, so its backward pass is the rotation by the opposite angle. Source: Su et al., 2104.09864.
+/// Rotary positions in the halves order of Hugging Face: channels i and i + d/2 of a head turn by position *
+/// base^(-2i/d). A rotation is orthogonal, so its backward pass is the rotation by the opposite angle. Source: Su et
+/// al., 2104.09864.
 #pragma once
 
 #include "quell/core/matrix.hpp"
-
 #include "toy/product.hpp"
 
 #include <cmath>

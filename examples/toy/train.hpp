@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// Trains a toy transformer from nothing on the program's own text and writes it as a checkpoint. Every training byte is
-/// new: the text never repeats. The first part of the run sees half the context, which learns faster for the same time.
+/// Trains a toy transformer from nothing on the program's own text and writes it as a checkpoint. Every training byte
+/// is new: the text never repeats. The first part of the run sees half the context, which learns faster for the same
+/// time.
 #pragma once
 
 #include "quell/core/progress.hpp"
-
 #include "toy/adamw.hpp"
 #include "toy/checkpoint.hpp"
 #include "toy/corpus.hpp"
@@ -61,8 +61,7 @@ training_log train(network<T>& net, const train_options& options) {
     const std::size_t per_step = options.tokens_per_step;
     const std::string text = toy::text(first_training_seed + options.seed, options.steps * per_step + 1);
     const std::vector<std::uint8_t> bytes(text.begin(), text.end());
-    const auto short_steps =
-        static_cast<std::size_t>(static_cast<double>(options.steps) * options.short_context_part);
+    const auto short_steps = static_cast<std::size_t>(static_cast<double>(options.steps) * options.short_context_part);
     cosine_schedule schedule = options.schedule;
     schedule.steps = options.steps;
     adamw<T> optimizer(net, options.optimizer);
@@ -83,7 +82,8 @@ training_log train(network<T>& net, const train_options& options) {
     return log;
 }
 
-/// Trains the standard shape of this form and writes the checkpoint, with its loss on the built-in text in the metadata.
+/// Trains the standard shape of this form and writes the checkpoint, with its loss on the built-in text in the
+/// metadata.
 ///
 /// Errors   errc::io_failed when the file cannot be written.
 /// Cost     about 8 GFLOP a step; the default run takes some minutes on two cores.
@@ -91,8 +91,7 @@ training_log train(network<T>& net, const train_options& options) {
     network<float> net = make_network<float>(standard_shape(options.form), options.seed);
     train(net, options);
     round_to_f16(net);
-    const double loss =
-        evaluate(net, text(evaluation_seed, builtin_bytes), net.sizes().context, options.threads);
+    const double loss = evaluate(net, text(evaluation_seed, builtin_bytes), net.sizes().context, options.threads);
     return write_checkpoint(options.out, net, {.loss = loss, .steps = options.steps, .seed = options.seed});
 }
 

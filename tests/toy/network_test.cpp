@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "quell/core/thread_pool.hpp"
-
 #include "gradient_check.hpp"
+#include "quell/core/thread_pool.hpp"
 #include "toy/train.hpp"
 
 #include <gtest/gtest.h>
@@ -41,9 +40,7 @@ TEST_P(WholeNetwork, HasTheGradientOfEveryParameter) {
     net.for_each_parameter([&](toy::parameter<double>& p) {
         gradients[p.name].assign(p.gradient.elements().begin(), p.gradient.elements().end());
     });
-    const auto loss = [&] {
-        return toy::cross_entropy(net.forward(inputs, tiny_batch.size, serial), targets, serial);
-    };
+    const auto loss = [&] { return toy::cross_entropy(net.forward(inputs, tiny_batch.size, serial), targets, serial); };
     net.for_each_parameter([&](toy::parameter<double>& p) {
         toy_test::expect_gradient(p.value.elements(), gradients[p.name], loss, p.name);
     });
@@ -76,7 +73,9 @@ TEST_P(WholeNetwork, ShowsEveryLinearItsInputAndGradient) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Toy, WholeNetwork, testing::Values(toy::architecture::swiglu, toy::architecture::gelu),
-                         [](const auto& tested) { return tested.param == toy::architecture::swiglu ? "swiglu" : "gelu"; });
+                         [](const auto& tested) {
+                             return tested.param == toy::architecture::swiglu ? "swiglu" : "gelu";
+                         });
 
 toy::shape small_shape() {
     return {.width = 32, .layers = 2, .heads = 4, .kv_heads = 2, .ff_width = 44, .context = 64};
