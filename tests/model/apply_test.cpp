@@ -69,17 +69,17 @@ TEST(Apply, OnlineScalesKeepTheFloatNetwork) {
 TEST(Apply, SmoothingBeatsRoundingAlone) {
     fake_engine engine;
     const double plain = error_of(engine, recipe("rtn-w8a8"));
-    EXPECT_LT(error_of(engine, recipe("smoothquant-w8a8")), plain);
-    EXPECT_LT(plain, 0.1);
+    EXPECT_LT(error_of(engine, recipe("smoothquant-w8a8")), 0.2 * plain);
+    EXPECT_LT(plain, 0.2);
     quant::recipe online = recipe("smoothquant-w8a8");
     online.transformed_inputs = quant::input_choice::all;
-    EXPECT_LT(error_of(engine, online), plain);
+    EXPECT_LT(error_of(engine, online), 0.2 * plain);
 }
 
 TEST(Apply, EveryRecipeRuns) {
     fake_engine engine;
     for (const std::string_view name : quant::recipe_names()) {
-        EXPECT_LT(error_of(engine, recipe(name)), name == "rtn-w4a4" ? 1.0 : 0.3) << name;
+        EXPECT_LT(error_of(engine, recipe(name)), name == "rtn-w4a4" ? 0.8 : 0.35) << name;
     }
 }
 
@@ -193,7 +193,7 @@ TEST(Apply, TellsProgress) {
     EXPECT_EQ(seen[11], "quantize blk.1.up 10/10");
 }
 
-struct broken : testing::Test {
+struct ApplyErrors : testing::Test {
     fake_engine engine;
 
     std::string message(const model::engine& source, std::string_view name = "smoothquant-w8a8") {
@@ -201,8 +201,6 @@ struct broken : testing::Test {
         return done ? "" : done.error().message;
     }
 };
-
-using ApplyErrors = broken;
 
 TEST_F(ApplyErrors, NanInAWeight) {
     engine.weights[3](7, 12) = NAN;
@@ -220,10 +218,16 @@ TEST_F(ApplyErrors, ShapesThatContradict) {
     auto source = engine.lend();
     source.weight = [](const site&) -> result<matrix<float>> { return matrix<float>(3, 4); };
     EXPECT_EQ(message(source), "blk.0.q: the weight is 3 x 4, the graph says 48 x 48");
-    engine.biases[2].resize(5);
-    EXPECT_EQ(message(engine.lend()), "blk.0.o: bias has 5 entries, the weight asks for 48");
-    engine.gains["blk.0.attn_norm"].resize(60);
-    EXPECT_EQ(message(engine.lend()), "blk.0.attn_norm: the gain has 60 entries, blk.0.attn_in has 48");
+    source = engine.lend();
+    source.gain = [](const std::string&) -> result<buffer<float>> { return buffer<float>(60); };
+    EXPECT_EQ(message(source), "blk.0.attn_norm: the gain has 60 entries, blk.0.attn_in has 48");
+    source.gain = {};
+    EXPECT_EQ(message(source), "blk.0.attn_norm: the engine gives no norm gains");
+    const std::vector<float> bias(5);
+    source.bias = [&](const site&) -> std::span<const float> { return bias; };
+    for (const std::string_view name : {"fp32", "rtn-w8a8"}) {
+        EXPECT_EQ(message(source, name), "blk.0.q: bias has 5 entries, the weight asks for 48");
+    }
 }
 
 TEST_F(ApplyErrors, CalibrationThatDoesNotHappen) {
@@ -241,11 +245,6 @@ TEST_F(ApplyErrors, CalibrationThatDoesNotHappen) {
         return {};
     };
     EXPECT_EQ(message(source), "blk.0.attn_in: calibration rows of 47 values, the input carries 48");
-}
-
-TEST_F(ApplyErrors, BiasesOfFloatSites) {
-    engine.biases[2].resize(5);
-    EXPECT_EQ(message(engine.lend(), "fp32"), "blk.0.o: bias has 5 entries, the weight asks for 48");
 }
 
 TEST(RowSample, KeepsRowsAtEqualDistances) {

@@ -19,7 +19,7 @@ public:
     static constexpr std::size_t width = 48;
     static constexpr std::size_t hidden = 80;
     static constexpr std::size_t blocks = 2;
-    static constexpr float outlier = 60.0F;
+    static constexpr float outlier = 40.0F;
 
     fake_engine() : input_(random_matrix(40, width, 99)) {
         for (std::size_t b = 0; b < blocks; ++b) {
@@ -119,8 +119,8 @@ private:
         // An outlier channel reaches a column that carries little, as in real models.
         for (std::size_t s = graph.sites.size() - sites_per_block; s < graph.sites.size(); ++s) {
             for (std::size_t r = 0; graph.sites[s].module != "o" && r < weights[s].rows(); ++r) {
-                weights[s](r, 3) *= 0.2F;
-                weights[s](r, 20) *= 0.2F;
+                weights[s](r, 3) *= 0.02F;
+                weights[s](r, 20) *= 0.02F;
             }
         }
     }

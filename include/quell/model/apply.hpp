@@ -104,9 +104,21 @@ private:
             record.wanted = record.wanted || record.stats.any_selected();
         }
         report_progress(options_.progress, "calibrate", model_.decided.recipe, 0, 1);
-        QUELL_TRY_VOID(calibrate(source_, records_));
+        if (const auto status = calibrate(source_, records_); !status) {
+            return cause_of(status.error());
+        }
         report_progress(options_.progress, "calibrate", model_.decided.recipe, 1, 1);
         return {};
+    }
+
+    /// A weight that is not finite makes activations that are not: it is the better message.
+    [[nodiscard]] error cause_of(const error& problem) const {
+        for (const site& s : source_.graph.sites) {
+            if (const auto w = problem.code == errc::bad_value ? fetch(s) : matrix<float>(); !w) {
+                return w.error();
+            }
+        }
+        return problem;
     }
 
     result<matrix<float>> fetch(const site& s) const {
@@ -177,6 +189,10 @@ private:
                              const quant::input_change& change) {
         const stopwatch watch;
         const site& where = source_.graph.sites[s];
+        if (const std::size_t entries = bias_of(s).size(); entries != 0 && entries != where.out_features) {
+            return error{errc::bad_shape, where.name + ": bias has " + std::to_string(entries) +
+                                              " entries, the weight asks for " + std::to_string(where.out_features)};
+        }
         describe(s, change);
         if (stays_float(s)) {
             keep_float(s, w, change);

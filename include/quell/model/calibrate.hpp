@@ -54,7 +54,7 @@ public:
 private:
     void thin_out() {
         distance_ *= 2;
-        for (std::size_t r = 0; 2 * r < rows_.size(); ++r) {
+        for (std::size_t r = 1; 2 * r < rows_.size(); ++r) {
             rows_[r] = std::move(rows_[2 * r]);
         }
         rows_.resize((rows_.size() + 1) / 2);
