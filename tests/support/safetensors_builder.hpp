@@ -29,14 +29,13 @@ public:
     /// The names must need no escapes in JSON.
     safetensors_builder& add(const std::string& name, const std::string& type, const std::vector<std::size_t>& shape,
                              std::span<const std::byte> bytes) {
-        std::string sizes;
-        for (const std::size_t size : shape) {
-            sizes += (sizes.empty() ? "" : ",") + std::to_string(size);
+        std::string json = R"({"dtype":")" + type + R"(","shape":[)";
+        for (std::size_t i = 0; i < shape.size(); ++i) {
+            json.append(i == 0 ? "" : ",").append(std::to_string(shape[i]));
         }
-        const std::string begin = std::to_string(data_.size());
+        json.append(R"(],"data_offsets":[)").append(std::to_string(data_.size()));
         data_.put(bytes);
-        return member(name, R"({"dtype":")" + type + R"(","shape":[)" + sizes + R"(],"data_offsets":[)" + begin + "," +
-                                std::to_string(data_.size()) + "]}");
+        return member(name, json.append(",").append(std::to_string(data_.size())).append("]}"));
     }
 
     safetensors_builder& add(const std::string& name, const std::vector<std::size_t>& shape,

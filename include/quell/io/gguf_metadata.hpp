@@ -43,7 +43,7 @@ struct gguf_value {
     gguf_type element = gguf_type::u8;
     bool is_array = false;
     std::size_t count = 1;
-    std::span<const std::byte> bytes;
+    std::span<const std::byte> bytes = {};
 };
 
 /// The keys of a GGUF file and typed access to their values. Views into strings live as long as the file.

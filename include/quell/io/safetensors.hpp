@@ -111,8 +111,8 @@ private:
     result<std::string_view> header() {
         std::uint64_t length = 0;
         if (bytes_.size() < sizeof(length)) {
-            return bad(bytes_.empty() ? "is empty" : "ends inside the length of the header", ", ", bytes_.size(),
-                       " bytes");
+            return bytes_.empty() ? bad("is empty")
+                                  : bad("ends inside the length of its header, after ", bytes_.size(), " bytes");
         }
         std::memcpy(&length, bytes_.data(), sizeof(length));
         const std::size_t rest = bytes_.size() - sizeof(length);

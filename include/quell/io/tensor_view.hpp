@@ -27,8 +27,8 @@ static_assert(std::endian::native == std::endian::little, "the file formats are 
 struct tensor_view {
     std::string name;
     dtype type = dtype::f32;
-    std::vector<std::size_t> shape;
-    std::span<const std::byte> bytes;
+    std::vector<std::size_t> shape = {};
+    std::span<const std::byte> bytes = {};
     std::shared_ptr<const std::string> file = {};  ///< the file's name, for messages; may be null
 
     [[nodiscard]] std::size_t elements() const {
@@ -64,7 +64,7 @@ struct tensor_view {
 [[nodiscard]] inline std::string to_text(std::span<const std::size_t> shape) {
     std::string text = "[";
     for (const std::size_t size : shape) {
-        text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+        text.append(text.size() > 1 ? ", " : "").append(std::to_string(size));
     }
     return text + "]";
 }
