@@ -9,9 +9,43 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstdlib>
+#include <new>
 #include <numeric>
 #include <vector>
+
+// Every allocation of this program is counted: decoding must not make any.
+namespace {
+
+std::atomic<std::size_t> allocations = 0;
+
+void* counted(std::size_t size, std::size_t alignment) {
+    ++allocations;
+    return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+}
+
+}  // namespace
+
+[[gnu::noinline]] void* operator new(std::size_t size) {
+    return counted(size, alignof(std::max_align_t));
+}
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
+    return counted(size, static_cast<std::size_t>(alignment));
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
+    std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
+    std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+    std::free(memory);
+}
 
 namespace {
 
@@ -209,6 +243,25 @@ TEST(Session, NamesTheTokenWhoseActivationsOverflow) {
     const auto ran = s.prefill(ids);
     ASSERT_FALSE(ran);
     EXPECT_EQ(ran.error().message, "the activations of token 0 are not finite");
+}
+
+TEST(Session, DecodesWithoutAllocatingAfterTheFirstCall) {
+    quell::thread_pool pool(2);
+    const transformer::model network = support::network_of(support::random_model(support::small_config()), pool);
+    const auto ids = support::random_ids(60, network.shape.vocab);
+    transformer::session s(network, pool, 60);
+    quell::matrix<float> logits(1, network.shape.vocab);
+    ASSERT_TRUE(s.prefill(std::span(ids).first(1)));
+    s.logits(s.hidden(), logits.view());
+    const std::size_t before = allocations;
+    for (std::size_t i = 1; i < ids.size(); ++i) {
+        const bool ran = s.prefill(std::span(ids).subspan(i, 1)).has_value();
+        s.logits(s.hidden(), logits.view());
+        if (!ran) {
+            FAIL();
+        }
+    }
+    EXPECT_EQ(allocations, before);
 }
 
 }  // namespace
