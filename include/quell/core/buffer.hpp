@@ -5,6 +5,7 @@
 #pragma once
 
 #include "quell/core/check.hpp"
+#include "quell/core/target.hpp"
 
 #include <cstddef>
 #include <cstring>
@@ -18,6 +19,7 @@
 #endif
 
 namespace quell {
+inline namespace QUELL_BASELINE {
 
 template <typename T>
 class buffer {
@@ -92,4 +94,5 @@ private:
     std::size_t size_ = 0;
 };
 
+}  // namespace QUELL_BASELINE
 }  // namespace quell

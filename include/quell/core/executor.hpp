@@ -4,12 +4,15 @@
 /// library never starts a thread on its own; without an executor it runs serially. Results never depend on it.
 #pragma once
 
+#include "quell/core/target.hpp"
+
 #include <concepts>
 #include <cstddef>
 #include <memory>
 #include <type_traits>
 
 namespace quell {
+inline namespace QUELL_BASELINE {
 
 /// A reference to a callable `void(std::size_t)`; does not own it.
 class index_function {
@@ -70,4 +73,5 @@ private:
     void (*parallel_for_)(void*, std::size_t, index_function) = nullptr;
 };
 
+}  // namespace QUELL_BASELINE
 }  // namespace quell

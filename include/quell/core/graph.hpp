@@ -4,11 +4,14 @@
 /// An engine fills this in once; transforms read from it where a scale or a rotation can be folded.
 #pragma once
 
+#include "quell/core/target.hpp"
+
 #include <cstddef>
 #include <string>
 #include <vector>
 
 namespace quell {
+inline namespace QUELL_BASELINE {
 
 /// Where the activations of an input point come from, which decides what can be folded before them.
 enum class producer_kind {
@@ -57,4 +60,5 @@ struct graph {
     }
 };
 
+}  // namespace QUELL_BASELINE
 }  // namespace quell

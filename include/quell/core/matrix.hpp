@@ -4,6 +4,7 @@
 #pragma once
 
 #include "quell/core/buffer.hpp"
+#include "quell/core/target.hpp"
 #include "quell/core/views.hpp"
 
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include <limits>
 
 namespace quell {
+inline namespace QUELL_BASELINE {
 
 template <typename T>
 class matrix {
@@ -49,4 +51,5 @@ private:
     std::size_t cols_ = 0;
 };
 
+}  // namespace QUELL_BASELINE
 }  // namespace quell

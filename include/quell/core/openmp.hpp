@@ -4,6 +4,7 @@
 #pragma once
 
 #include "quell/core/executor.hpp"
+#include "quell/core/target.hpp"
 
 #include <cstddef>
 #if defined(_OPENMP)
@@ -11,6 +12,7 @@
 #endif
 
 namespace quell {
+inline namespace QUELL_BASELINE {
 
 struct openmp_executor {
     [[nodiscard]] std::size_t concurrency() const {
@@ -30,4 +32,5 @@ struct openmp_executor {
     }
 };
 
+}  // namespace QUELL_BASELINE
 }  // namespace quell

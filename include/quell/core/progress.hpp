@@ -3,11 +3,14 @@
 /// How long work tells where it is: a callback in the options. The library itself prints nothing.
 #pragma once
 
+#include "quell/core/target.hpp"
+
 #include <cstddef>
 #include <functional>
 #include <string_view>
 
 namespace quell {
+inline namespace QUELL_BASELINE {
 
 /// Called as (stage, item, done, total), for example ("quantize", "blk.3.ffn_down", 24, 210). May be empty.
 using progress_callback =
@@ -20,4 +23,5 @@ inline void report_progress(const progress_callback& callback, std::string_view 
     }
 }
 
+}  // namespace QUELL_BASELINE
 }  // namespace quell

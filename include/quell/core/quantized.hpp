@@ -7,12 +7,14 @@
 #include "quell/core/buffer.hpp"
 #include "quell/core/matrix.hpp"
 #include "quell/core/scheme.hpp"
+#include "quell/core/target.hpp"
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 
 namespace quell {
+inline namespace QUELL_BASELINE {
 
 /// Shapes   codes [out, in]; scales and zeros [out, groups_per_row]; zeros is empty where the scheme has none.
 /// Units    scales hold values that the scheme's scale type can store; zeros are in units of codes, but the mean of the
@@ -61,4 +63,5 @@ struct quantized {
     return w;
 }
 
+}  // namespace QUELL_BASELINE
 }  // namespace quell

@@ -5,12 +5,14 @@
 #pragma once
 
 #include "quell/core/check.hpp"
+#include "quell/core/target.hpp"
 
 #include <string>
 #include <utility>
 #include <variant>
 
 namespace quell {
+inline namespace QUELL_BASELINE {
 
 enum class errc {
     bad_shape,    ///< sizes that contradict each other
@@ -83,6 +85,7 @@ private:
     bool ok_ = true;
 };
 
+}  // namespace QUELL_BASELINE
 }  // namespace quell
 
 /// `QUELL_TRY(auto rows, count_rows(file));` binds the value or returns the error from the enclosing function.

@@ -5,12 +5,15 @@
 /// Source: the SplitMix64 finalizer (Steele, Lea, Flood 2014).
 #pragma once
 
+#include "quell/core/target.hpp"
+
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <numbers>
 
 namespace quell {
+inline namespace QUELL_BASELINE {
 
 class rng {
 public:
@@ -48,4 +51,5 @@ private:
     std::uint64_t counter_ = 0;
 };
 
+}  // namespace QUELL_BASELINE
 }  // namespace quell

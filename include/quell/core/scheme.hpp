@@ -5,12 +5,14 @@
 #pragma once
 
 #include "quell/core/check.hpp"
+#include "quell/core/target.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 namespace quell {
+inline namespace QUELL_BASELINE {
 
 /// Which codes exist and what they mean, with s the scale, z the zero and m the mean of a group.
 enum class code_set : std::uint8_t {
@@ -74,4 +76,5 @@ struct code_range {
     return type == scale_type::f32 ? 32 : type == scale_type::codes8 ? 8 : 16;
 }
 
+}  // namespace QUELL_BASELINE
 }  // namespace quell

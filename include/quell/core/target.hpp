@@ -54,14 +54,21 @@
 #define QUELL_ALWAYS_INLINE __forceinline
 #endif
 
-// The tag of the inline namespace around everything but core/: an inline function compiled with -mavx2 must never
-// replace the baseline copy of another translation unit, nor a checked one an unchecked one.
-#if defined(__AVX512F__)
+// The tag of the inline namespace around everything but check.hpp: an inline function compiled with -mavx2 must never
+// replace the baseline copy of another translation unit, nor a checked one an unchecked one. So a quell type in the
+// signature of a function between units of different flags is a link error; pointers and sizes cross that border.
+#if defined(__AVX512VNNI__)
+#define QUELL_DETAIL_BASE base_avx512vnni
+#elif defined(__AVX512F__)
 #define QUELL_DETAIL_BASE base_avx512
+#elif defined(__AVXVNNI__)
+#define QUELL_DETAIL_BASE base_avxvnni
 #elif defined(__AVX2__)
 #define QUELL_DETAIL_BASE base_avx2
 #elif defined(__AVX__)
 #define QUELL_DETAIL_BASE base_avx
+#elif defined(__SSE4_1__)
+#define QUELL_DETAIL_BASE base_sse4
 #elif defined(__ARM_FEATURE_MATMUL_INT8)
 #define QUELL_DETAIL_BASE base_i8mm
 #elif defined(__ARM_FEATURE_DOTPROD)

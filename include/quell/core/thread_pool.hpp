@@ -5,6 +5,7 @@
 #pragma once
 
 #include "quell/core/executor.hpp"
+#include "quell/core/target.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +15,7 @@
 #include <vector>
 
 namespace quell {
+inline namespace QUELL_BASELINE {
 
 /// An executor over `threads` threads, the calling one included. Indices are handed out one at a time. A call from
 /// inside a task, or while another thread uses the pool, runs serially in the caller. Tasks must not throw.
@@ -106,4 +108,5 @@ private:
     alignas(64) std::atomic<std::size_t> running_ = 0;
 };
 
+}  // namespace QUELL_BASELINE
 }  // namespace quell

@@ -12,6 +12,7 @@
 #include <string_view>
 
 namespace quell {
+inline namespace QUELL_BASELINE {
 
 /// Element types of safetensors and GGUF that quell reads. The `q…` ones are ggml's block formats.
 enum class dtype : std::uint8_t {
@@ -125,4 +126,5 @@ struct f16 {
     return {static_cast<std::uint16_t>(sign | (magnitude >> 13U))};
 }
 
+}  // namespace QUELL_BASELINE
 }  // namespace quell

@@ -10,6 +10,7 @@
 #include <type_traits>
 
 namespace quell {
+inline namespace QUELL_BASELINE {
 
 /// Rows of `cols` elements, `stride` elements apart.
 template <typename T>
@@ -53,4 +54,5 @@ private:
     std::size_t stride_ = 0;
 };
 
+}  // namespace QUELL_BASELINE
 }  // namespace quell
