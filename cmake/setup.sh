@@ -5,7 +5,7 @@
 
 quell_say() { printf '%s\n' "-- $*"; }
 
-# A command, or a header that the compiler finds.
+# A command, a header, or the library that clang's fuzzers link.
 quell_has() {
     case $1 in
         *.h | *.hpp)
@@ -13,6 +13,10 @@ quell_has() {
                 if [ -e "$dir/$1" ]; then return 0; fi
             done
             return 1
+            ;;
+        libfuzzer)
+            echo 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }' |
+                clang++ -fsanitize=fuzzer -x c++ - -o /dev/null 2>/dev/null
             ;;
         *) command -v "$1" >/dev/null 2>&1 ;;
     esac
@@ -25,7 +29,7 @@ quell_setup() {
     if [ "$1" = test ]; then
         need="$need gtest/gtest.h:libgtest-dev"
         want="$want clang++:clang ccache:ccache pkg-config:pkg-config qemu-x86_64:qemu-user clang-format:clang-format
-              clang-tidy:clang-tidy aarch64-linux-gnu-g++:g++-aarch64-linux-gnu"
+              libfuzzer:libclang-rt-dev clang-tidy:clang-tidy aarch64-linux-gnu-g++:g++-aarch64-linux-gnu"
     fi
     missing=""
     for pair in $need $want; do

@@ -71,7 +71,7 @@ run() {
 left_out() { skipped=$((skipped + 1)) skipped_names="$skipped_names  $1: $2
 "; }
 
-slow="lint|package|modes|odr|emulated"
+slow="lint|package|modes|odr|emulated|fuzz"
 build "g++" gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS=-DQUELL_CHECKS=1 && {
     run "lint" gcc -L lint
     run "g++: tests" gcc -LE "$slow"
@@ -79,9 +79,12 @@ build "g++" gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_
     run "g++: scalar path on an old processor" gcc -L emulated
 }
 if quell_has clang++; then
-    build "clang++" clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release && {
+    fuzzers=OFF
+    if quell_has libfuzzer; then fuzzers=ON; else left_out "fuzzers" "clang has no libFuzzer here"; fi
+    build "clang++" clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release -DQUELL_BUILD_FUZZERS=$fuzzers && {
         run "clang++: tests" clang -LE "$slow"
         run "clang++: headers alone, mixed flags" clang -L "modes|odr"
+        [ $fuzzers = OFF ] || run "clang++: fuzzers" clang -L fuzz
     }
 else
     left_out "clang++" "not installed"
