@@ -12,7 +12,7 @@ namespace reference {
 
 using table = std::vector<std::vector<double>>;
 
-/// methods.md 6.1, without repeated heads; 1 for a dead channel.
+/// SmoothQuant, equation 4, without repeated heads; 1 for a dead channel.
 inline std::vector<double> smooth_scales(const std::vector<double>& act_absmax, const std::vector<table>& weights,
                                          double alpha) {
     std::vector<double> scales;

@@ -49,7 +49,7 @@ struct no_transform {
 
 /// Large activation channels move into the weights, by the exponent alpha.
 ///
-/// Source   SmoothQuant (methods.md 6.1), transforms/smooth.hpp. Channels that the detector left out keep scale 1.
+/// Source   SmoothQuant, arXiv 2211.10438; transforms/smooth.hpp. Channels that the detector left out keep scale 1.
 struct smooth {
     static constexpr std::string_view name = "smooth";
     using statistics = stats::absmax;

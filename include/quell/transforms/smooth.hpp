@@ -53,7 +53,7 @@ namespace detail {
 /// Shapes   act_absmax [in]; every weight [out_l, in], all linears that read the same input; the result [in].
 /// Requires finite maxima and weights. A channel that was never active gets scale 1.
 /// Cost     one pass over the weights.
-/// Source   SmoothQuant, arXiv 2211.10438; methods.md 6.1 with its clamps of 1e-5. Differs: dead channels.
+/// Source   SmoothQuant, arXiv 2211.10438, equation 4, with the clamps of 1e-5 of its code. Differs: dead channels.
 /// Oracle   reference::smooth_scales (tests/reference/smooth.hpp).
 [[nodiscard]] inline buffer<float> smooth_scales(std::span<const float> act_absmax,
                                                  std::span<const matrix_view<const float>> weights,
