@@ -62,7 +62,8 @@ struct scale_limits {
 
 /// Scale and zero of a group whose range is first shrunk to `ratio` of itself. An empty range gives scale 1.
 ///
-/// Source   The uniform quantizer of QuaRot, arXiv 2404.00456. Differs: 8-bit codes are -127 ... 127 with a zero as well.
+/// Source   The uniform quantizer of QuaRot, arXiv 2404.00456. Differs: 8-bit codes are -127 ... 127 with a zero as
+/// well.
 [[nodiscard]] inline affine fit_range(const scheme& form, value_range range, double ratio = 1.0) {
     const code_range codes = codes_of(form);
     const double low = static_cast<double>(range.low);
