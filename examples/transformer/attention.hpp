@@ -74,7 +74,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t rows_per_block = 32;
+    static constexpr std::size_t rows_per_block = 48;
 
     /// One head of a few query rows, the first of them at `position`.
     void run_block(const kv_cache& cache, std::size_t layer, std::size_t position, std::size_t head,
@@ -93,9 +93,10 @@ private:
                   .y = scores,
                   .ldy = score_stride_,
                   .accumulate = false});
+        float sums[rows_per_block];
         for (std::size_t r = 0; r < q.rows(); ++r) {
             float* row = scores + r * score_stride_;
-            softmax({row, position + r + 1}, 1.0F / std::sqrt(static_cast<float>(size)));
+            sums[r] = softmax_numerators({row, position + r + 1}, 1.0F / std::sqrt(static_cast<float>(size)));
             std::fill(row + position + r + 1, row + tokens, 0.0F);
         }
         multiply({.x = scores,
@@ -109,6 +110,11 @@ private:
                   .y = out.data() + head * size,
                   .ldy = out.stride(),
                   .accumulate = false});
+        for (std::size_t r = 0; r < q.rows(); ++r) {
+            for (float& v : out.row(r).subspan(head * size, size)) {
+                v *= 1.0F / sums[r];
+            }
+        }
     }
 
     static void multiply(const quell::kernels::gemm_f32_args& args) {
