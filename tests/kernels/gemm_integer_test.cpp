@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT
+#include "quell/core/rng.hpp"
+#include "quell/core/thread_pool.hpp"
+#include "quell/packing/pack.hpp"
+#include "reference/kernel_product.hpp"
+#include "support/guarded.hpp"
+#include "support/levels.hpp"
+
+#include <bit>
+#include <limits>
+#include <vector>
+
+namespace {
+
+using namespace quell;
+using kernels::panel_rows;
+using support::edge;
+
+constexpr std::size_t most_m = 70;
+constexpr std::size_t most_n = 80;
+constexpr std::size_t most_k = 300;
+
+struct format {
+    const char* name;
+    scheme form;
+};
+
+const format formats[] = {
+    {"w8", {.bits = 8}},
+    {"w4 row", {.bits = 4}},
+    {"w4 g32 f16", {.bits = 4, .reach = granularity::group, .group = 32, .scales = scale_type::f16}},
+    {"w4 g32 f32", {.bits = 4, .reach = granularity::group, .group = 32}},
+    {"w4 g64 f16", {.bits = 4, .reach = granularity::group, .group = 64, .scales = scale_type::f16}},
+    {"w4 g128 f16", {.bits = 4, .reach = granularity::group, .group = 128, .scales = scale_type::f16}},
+};
+
+enum class codes { random, extreme, all_lowest, zero };
+enum class scales { one, random };
+
+struct sizes {
+    std::size_t m;
+    std::size_t n;
+    std::size_t k;
+};
+
+/// One product with every operand against a guard page.
+class product {
+public:
+    product(const format& f, sizes s, codes kind, scales scale_kind, std::uint64_t seed)
+        : s_(s), random_(seed), q_(make_quantized(f.form, s.n, s.k)) {
+        const code_range range = codes_of(f.form);
+        for (auto& code : q_.codes.elements()) {
+            code = draw(range.low, range.high, kind);
+        }
+        for (auto& scale : q_.scales.elements()) {
+            scale = scale_kind == scales::one ? 1.0F : to_f32(to_f16(static_cast<float>(random_.uniform(0.001, 0.1))));
+        }
+        stride_ = kernels::padded_k(s.k) + kernels::k_step * random_.below(2);
+        ldy_ = s.n + random_.below(3);
+        accumulate_ = random_.below(2) == 1;
+        has_bias_ = random_.below(2) == 1;
+        a_.assign(s.m * stride_, 0);
+        for (std::size_t r = 0; r < s.m; ++r) {
+            for (std::size_t k = 0; k < s.k; ++k) {
+                a_[r * stride_ + k] = draw(-127, 127, kind);
+            }
+        }
+        group_ = f.form.reach == granularity::group ? f.form.group : s.k;
+        fill_scales(scale_kind);
+        before_.resize(y_size());
+        for (float& v : before_) {
+            v = scale_kind == scales::one ? static_cast<float>(random_.below(100))
+                                          : static_cast<float>(random_.normal());
+        }
+    }
+
+    /// The result of a kernel table, panels [begin, end) of each call apart where `split`.
+    std::vector<float> run(const kernels::kernel_table& table, edge where, bool split = false) {
+        auto packed = packing::pack(q_);
+        EXPECT_TRUE(packed) << (packed ? "" : packed.error().message);
+        const kernels::panel_view panels = packed->panels();
+        static support::guarded<std::byte> panel_memory(most_n * most_k * 2);
+        static support::guarded<std::int8_t> a_memory(most_m * 2 * most_k);
+        static support::guarded<float> a_scale_memory(most_m);
+        static support::guarded<std::int32_t> sum_memory(most_m * most_k);
+        static support::guarded<float> bias_memory(most_n);
+        static support::guarded<float> y_memory(most_m * (most_n + 3));
+        const std::size_t row_end = s_.m == 0 ? 0 : (s_.m - 1) * stride_ + kernels::padded_k(s_.k);
+        float* y = y_memory.place_copy(before_.data(), before_.size(), where);
+        const kernels::gemm_args args = {
+            .w = {panels.shape, panel_memory.place_copy(panels.data, panels.shape.bytes(), where)},
+            .a = a_memory.place_copy(a_.data(), row_end, where),
+            .lda = stride_,
+            .a_scales = a_scale_memory.place_copy(a_scales_.data(), a_scales_.size(), where),
+            .a_sums = sum_memory.place_copy(a_sums_.data(), a_sums_.size(), where),
+            .m = s_.m,
+            .bias = has_bias_ ? bias_memory.place_copy(bias_.data(), bias_.size(), where) : nullptr,
+            .y = y,
+            .ldy = ldy_,
+            .accumulate = accumulate_,
+        };
+        const auto gemm = q_.form.bits == 8 ? table.gemm_w8a8 : table.gemm_w4a8;
+        const std::size_t all = panels.shape.panels();
+        for (std::size_t p = 0; p < all; p += split ? 1 : all) {
+            gemm(args, p, split ? p + 1 : all);
+        }
+        return {y, y + before_.size()};
+    }
+
+    /// What the definition says.
+    [[nodiscard]] std::vector<float> expected() const {
+        std::vector<float> y = before_;
+        for (std::size_t r = 0; r < s_.m; ++r) {
+            const std::span<const std::int8_t> a(a_.data() + r * stride_, s_.k);
+            for (std::size_t c = 0; c < s_.n; ++c) {
+                const float bias = has_bias_ ? bias_[c] : 0.0F;
+                const float sum =
+                    reference::scaled_dot(a, q_.codes.row(c), q_.scales.row(c), group_, a_scales_[r], bias);
+                float& out = y[r * ldy_ + c];
+                out = accumulate_ ? sum + out : sum;
+            }
+        }
+        return y;
+    }
+
+    /// The same from exact 64-bit sums, for scales of one.
+    [[nodiscard]] std::vector<float> expected_integers() const {
+        std::vector<float> y = before_;
+        for (std::size_t r = 0; r < s_.m; ++r) {
+            const std::span<const std::int8_t> a(a_.data() + r * stride_, s_.k);
+            for (std::size_t c = 0; c < s_.n; ++c) {
+                const auto sum = static_cast<double>(reference::integer_dot(a, q_.codes.row(c)));
+                float& out = y[r * ldy_ + c];
+                out = static_cast<float>(sum + double{has_bias_ ? bias_[c] : 0.0F} + double{accumulate_ ? out : 0.0F});
+            }
+        }
+        return y;
+    }
+
+private:
+    std::int8_t draw(int low, int high, codes kind) {
+        const auto span = static_cast<std::size_t>(high - low + 1);
+        switch (kind) {
+            case codes::random: return static_cast<std::int8_t>(low + static_cast<int>(random_.below(span)));
+            case codes::extreme: return static_cast<std::int8_t>(random_.below(2) == 0 ? low : high);
+            case codes::all_lowest: return static_cast<std::int8_t>(low);
+            case codes::zero: break;
+        }
+        return 0;
+    }
+
+    void fill_scales(scales kind) {
+        const std::size_t groups = q_.form.reach == granularity::group ? kernels::groups_in(s_.k, group_) : 1;
+        for (std::size_t r = 0; r < s_.m; ++r) {
+            a_scales_.push_back(kind == scales::one ? 1.0F : static_cast<float>(random_.uniform(0.001, 0.1)));
+            for (std::size_t g = 0; g < groups; ++g) {
+                std::int32_t sum = 0;
+                for (std::size_t k = g * group_; k < std::min(s_.k, (g + 1) * group_); ++k) {
+                    sum += a_[r * stride_ + k];
+                }
+                a_sums_.push_back(sum);
+            }
+        }
+        for (std::size_t c = 0; c < s_.n; ++c) {
+            bias_.push_back(kind == scales::one ? static_cast<float>(c) : static_cast<float>(random_.normal()));
+        }
+    }
+
+    [[nodiscard]] std::size_t y_size() const { return s_.m == 0 ? 0 : (s_.m - 1) * ldy_ + s_.n; }
+
+    sizes s_;
+    rng random_;
+    quantized q_;
+    std::size_t stride_ = 0;
+    std::size_t ldy_ = 0;
+    std::size_t group_ = 0;
+    bool accumulate_ = false;
+    bool has_bias_ = false;
+    std::vector<std::int8_t> a_;
+    std::vector<float> a_scales_;
+    std::vector<std::int32_t> a_sums_;
+    std::vector<float> bias_;
+    std::vector<float> before_;
+};
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+    return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+std::string describe(const format& f, sizes s) {
+    return std::string(f.name) + " m=" + std::to_string(s.m) + " n=" + std::to_string(s.n) +
+           " k=" + std::to_string(s.k);
+}
+
+class GemmInteger : public support::LevelTest {};
+
+TEST_P(GemmInteger, EqualsTheIntegerOracleOnSampledSizes) {
+    const std::size_t samples = is_scalar() ? 1500 : 20000;
+    rng random(1);
+    for (std::size_t i = 0; i < samples; ++i) {
+        const format& f = formats[i % std::size(formats)];
+        const sizes s = {random.below(71), random.below(71), random.below(301)};
+        product p(f, s, i % 5 == 4 ? codes::extreme : codes::random, scales::one, i);
+        ASSERT_TRUE(same_bits(p.run(*table, i % 2 == 0 ? edge::back : edge::front), p.expected_integers()))
+            << describe(f, s);
+    }
+}
+
+TEST_P(GemmInteger, EqualsTheIntegerOracleAtEveryEdgeOfATile) {
+    const std::size_t ms[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+    const std::size_t ns[] = {0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, 80};
+    const std::size_t ks[] = {0,  1,  3,  4,  5,   15,  16,  17,  31,  32,  33,  63,  64,
+                              65, 95, 96, 97, 127, 128, 129, 160, 191, 192, 193, 256, 257};
+    const std::size_t every = is_scalar() ? 11 : 1;  // the scalar level also runs under an emulator
+    std::size_t i = 0;
+    for (const format& f : formats) {
+        for (const std::size_t m : ms) {
+            for (const std::size_t n : ns) {
+                for (const std::size_t k : ks) {
+                    if (++i % every == 0) {
+                        product p(f, {m, n, k}, codes::random, scales::one, i);
+                        ASSERT_TRUE(same_bits(p.run(*table, edge::back), p.expected_integers()))
+                            << describe(f, {m, n, k});
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST_P(GemmInteger, StaysExactWhereEveryCodeIsExtreme) {
+    for (const format& f : formats) {
+        for (const codes kind : {codes::extreme, codes::all_lowest, codes::zero}) {
+            for (const std::size_t k : {32U, 64U, 128U, 288U}) {
+                product p(f, {5, 33, k}, kind, scales::one, k);
+                EXPECT_TRUE(same_bits(p.run(*table, edge::back), p.expected_integers())) << f.name << " k=" << k;
+            }
+        }
+    }
+}
+
+TEST_P(GemmInteger, MultipliesEveryPairOfCodesInEveryPosition) {
+    const std::size_t values = is_scalar() ? 16 : 255;
+    for (const format& f : {formats[0], formats[2]}) {
+        const code_range range = codes_of(f.form);
+        for (std::size_t position = 0; position < 32; position += f.form.bits == 8 ? 9 : 5) {
+            const auto n = static_cast<std::size_t>(range.high - range.low + 1);
+            quantized q = make_quantized(f.form, n, 32);
+            std::vector<std::int8_t> a(values * 64);
+            std::vector<std::int32_t> a_sums;
+            for (std::size_t c = 0; c < n; ++c) {
+                q.codes(c, position) = static_cast<std::int8_t>(range.low + static_cast<int>(c));
+                q.scales(c, 0) = 1.0F;
+            }
+            for (std::size_t r = 0; r < values; ++r) {
+                a[r * 64 + position] = static_cast<std::int8_t>(127 - static_cast<int>(r));
+                a_sums.push_back(a[r * 64 + position]);
+            }
+            const std::vector<float> ones(values, 1.0F);
+            std::vector<float> y(values * n);
+            const auto packed = packing::pack(q);
+            const auto gemm = f.form.bits == 8 ? table->gemm_w8a8 : table->gemm_w4a8;
+            gemm({.w = packed->panels(),
+                  .a = a.data(),
+                  .lda = 64,
+                  .a_scales = ones.data(),
+                  .a_sums = a_sums.data(),
+                  .m = values,
+                  .y = y.data(),
+                  .ldy = n},
+                 0, packed->panels().shape.panels());
+            for (std::size_t r = 0; r < values; ++r) {
+                for (std::size_t c = 0; c < n; ++c) {
+                    ASSERT_EQ(y[r * n + c], static_cast<float>(a[r * 64 + position] * q.codes(c, position)));
+                }
+            }
+        }
+    }
+}
+
+TEST_P(GemmInteger, GivesTheBitsOfTheSpecifiedFloatOrder) {
+    rng random(2);
+    for (std::size_t i = 0; i < (is_scalar() ? 400U : 3000U); ++i) {
+        const format& f = formats[i % std::size(formats)];
+        const sizes s = {random.below(20), random.below(71), 1 + random.below(300)};
+        product p(f, s, codes::random, scales::random, i);
+        ASSERT_TRUE(same_bits(p.run(*table, i % 2 == 0 ? edge::back : edge::front), p.expected())) << describe(f, s);
+    }
+}
+
+TEST_P(GemmInteger, GivesTheSameBitsPanelByPanel) {
+    for (const format& f : formats) {
+        product p(f, {9, 75, 200}, codes::random, scales::random, 3);
+        EXPECT_TRUE(same_bits(p.run(*table, edge::back), p.run(*table, edge::back, true))) << f.name;
+    }
+}
+
+TEST_P(GemmInteger, GivesTheSameBitsOnAnyNumberOfThreads) {
+    quantized q = make_quantized(formats[2].form, 200, 320);
+    rng random(4);
+    for (auto& code : q.codes.elements()) {
+        code = static_cast<std::int8_t>(static_cast<int>(random.below(16)) - 8);
+    }
+    for (float& scale : q.scales.elements()) {
+        scale = 0.0625F;
+    }
+    const auto packed = packing::pack(q);
+    const std::vector<std::int8_t> a(7 * 320, 3);
+    const std::vector<float> a_scales(7, 0.1F);
+    const std::vector<std::int32_t> a_sums(7 * 10, 3 * 32);
+    const auto run = [&](std::size_t threads) {
+        std::vector<float> y(7 * 200);
+        thread_pool pool(threads);
+        pool.parallel_for(packed->panels().shape.panels(), [&](std::size_t p) {
+            table->gemm_w4a8({.w = packed->panels(),
+                              .a = a.data(),
+                              .lda = 320,
+                              .a_scales = a_scales.data(),
+                              .a_sums = a_sums.data(),
+                              .m = 7,
+                              .y = y.data(),
+                              .ldy = 200},
+                             p, p + 1);
+        });
+        return y;
+    };
+    const std::vector<float> alone = run(1);
+    for (const std::size_t threads : {2U, 3U, 8U}) {
+        EXPECT_TRUE(same_bits(run(threads), alone)) << threads << " threads";
+    }
+}
+
+TEST_P(GemmInteger, IsExactAtTheLongestRow) {
+    const std::size_t k = kernels::max_k;
+    quantized q = make_quantized(formats[0].form, 1, k);
+    std::fill(q.codes.elements().begin(), q.codes.elements().end(), std::int8_t{-127});
+    q.scales(0, 0) = 1.0F;
+    const std::vector<std::int8_t> a(k, -127);
+    const float one = 1.0F;
+    float y = 0.0F;
+    const auto packed = packing::pack(q);
+    table->gemm_w8a8({.w = packed->panels(), .a = a.data(), .lda = k, .a_scales = &one, .m = 1, .y = &y, .ldy = 1}, 0,
+                     1);
+    EXPECT_EQ(y, static_cast<float>(127LL * 127 * static_cast<long long>(k)));
+}
+
+TEST_P(GemmInteger, ReachesRowsFurtherApartThanTwoToThe32) {
+    const std::size_t far = (std::size_t{1} << 32U) + 64;
+    void* memory = mmap(nullptr, 2 * far * sizeof(float), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        GTEST_SKIP() << "no address space for far rows";
+    }
+    quantized q = make_quantized(formats[0].form, 1, 64);
+    std::fill(q.codes.elements().begin(), q.codes.elements().end(), std::int8_t{2});
+    q.scales(0, 0) = 1.0F;
+    auto* y = static_cast<float*>(memory);
+    auto* a = reinterpret_cast<std::int8_t*>(y + far) + 4096;  // y uses 0 and far, a uses the next pages
+    a[0] = 3;
+    a[far] = 5;
+    const float ones[] = {1.0F, 1.0F};
+    const auto packed = packing::pack(q);
+    table->gemm_w8a8({.w = packed->panels(), .a = a, .lda = far, .a_scales = ones, .m = 2, .y = y, .ldy = far}, 0, 1);
+    EXPECT_EQ(y[0], 6.0F);
+    EXPECT_EQ(y[far], 10.0F);
+    munmap(memory, 2 * far * sizeof(float));
+}
+
+QUELL_TEST_ON_ALL_LEVELS(GemmInteger);
+
+}  // namespace

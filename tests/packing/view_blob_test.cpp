@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+#include "quell/packing/pack.hpp"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+namespace {
+
+using namespace quell;
+using packing::blob_header;
+
+buffer<std::byte> small_blob() {
+    quantized q =
+        make_quantized({.bits = 4, .reach = granularity::group, .group = 64, .scales = scale_type::f16}, 3, 70);
+    for (std::size_t i = 0; i < q.codes.elements().size(); ++i) {
+        q.codes.elements()[i] = static_cast<std::int8_t>(static_cast<int>(i % 16) - 8);
+    }
+    for (float& scale : q.scales.elements()) {
+        scale = 0.5F;
+    }
+    return buffer<std::byte>::copy_of(packing::pack(q)->blob());
+}
+
+std::span<const std::byte> bytes_of(const buffer<std::byte>& b) {
+    return {b.data(), b.size()};
+}
+
+/// The blob with a changed header and, so that nothing else is wrong, a fresh checksum.
+result<packing::packed_matrix> view_with(const std::function<void(blob_header&)>& change) {
+    static buffer<std::byte> blob;
+    blob = small_blob();
+    blob_header h;
+    std::memcpy(&h, blob.data(), sizeof(h));
+    change(h);
+    std::memcpy(blob.data(), &h, sizeof(h));
+    h.checksum = packing::checksum_of(bytes_of(blob));
+    std::memcpy(blob.data(), &h, sizeof(h));
+    return packing::view_blob(bytes_of(blob));
+}
+
+TEST(ViewBlob, BorrowsTheBytesItIsGiven) {
+    const auto blob = small_blob();
+    const auto view = packing::view_blob(bytes_of(blob));
+    ASSERT_TRUE(view);
+    EXPECT_EQ(view->blob().data(), blob.data());
+    EXPECT_EQ(view->panels().data, blob.data() + 64);
+    EXPECT_EQ(view->out_features(), 3U);
+    EXPECT_EQ(view->in_features(), 70U);
+    EXPECT_EQ(packing::unpack(*view)->codes(0, 1), -7);
+}
+
+TEST(ViewBlob, NoticesEveryByteThatChanges) {
+    auto blob = small_blob();
+    for (std::size_t i = 0; i < blob.size(); ++i) {
+        for (const unsigned flip : {1U, 0x80U}) {
+            const std::byte before = blob[i];
+            blob[i] = before ^ static_cast<std::byte>(flip);
+            EXPECT_FALSE(packing::view_blob(bytes_of(blob))) << "byte " << i;
+            blob[i] = before;
+        }
+    }
+    EXPECT_TRUE(packing::view_blob(bytes_of(blob)));
+}
+
+TEST(ViewBlob, RefusesEveryTruncation) {
+    const auto blob = small_blob();
+    for (std::size_t size = 0; size < blob.size(); ++size) {
+        EXPECT_FALSE(packing::view_blob(bytes_of(blob).first(size))) << size;
+    }
+}
+
+TEST(ViewBlob, RefusesBytesBehindItsEnd) {
+    const auto blob = small_blob();
+    buffer<std::byte> longer(blob.size() + 64);
+    std::memcpy(longer.data(), blob.data(), blob.size());
+    EXPECT_FALSE(packing::view_blob(bytes_of(longer)));
+}
+
+TEST(ViewBlob, RefusesABlobThatIsNotAligned) {
+    const auto blob = small_blob();
+    buffer<std::byte> shifted(blob.size() + 8);
+    std::memcpy(shifted.data() + 8, blob.data(), blob.size());
+    const auto view = packing::view_blob(bytes_of(shifted).subspan(8));
+    ASSERT_FALSE(view);
+    EXPECT_EQ(view.error().code, errc::bad_shape);
+}
+
+TEST(ViewBlob, RefusesHeadersThatLie) {
+    EXPECT_TRUE(view_with([](blob_header&) {}));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.magic[0] = 'x'; }));
+    EXPECT_EQ(view_with([](blob_header& h) { h.version = 2; }).error().message,
+              "packed weight of version 2; this build reads 1");
+    EXPECT_FALSE(view_with([](blob_header& h) { h.layout = 2; }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.bits = 5; }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.bits = 32; }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.codes = static_cast<code_set>(200); }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.reach = static_cast<granularity>(200); }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.scales = static_cast<scale_type>(200); }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.zeros = static_cast<zero_type>(200); }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.reserved[1] = 1; }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.group = 0; }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.group = (std::uint64_t{1} << 32U) + 64; }));
+}
+
+TEST(ViewBlob, RefusesSizesThatOverflow) {
+    for (const std::uint64_t n : {std::uint64_t{17}, std::uint64_t{1} << 32U, std::uint64_t{1} << 60U,
+                                  ~std::uint64_t{0}, ~std::uint64_t{0} - 14}) {
+        EXPECT_FALSE(view_with([n](blob_header& h) { h.out_features = n; })) << n;
+        EXPECT_FALSE(view_with([n](blob_header& h) { h.in_features = n * 8; })) << n;
+        EXPECT_FALSE(view_with([n](blob_header& h) { h.panel_bytes = n; })) << n;
+        EXPECT_FALSE(view_with([n](blob_header& h) {
+            h = blob_header{.layout = 1, .out_features = n, .in_features = n, .bits = 32};
+        })) << n;
+    }
+}
+
+TEST(ViewBlob, KeepsItsFormatFromVersionToVersion) {
+    const auto blob = small_blob();
+    blob_header h;
+    std::memcpy(&h, blob.data(), sizeof(h));
+    EXPECT_EQ(h.checksum, 10601567358830425898U) << "a new value is a new blob_version";
+}
+
+}  // namespace

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Tests that run once for every instruction set, named after it; those that this machine lacks are reported as
+/// skipped.
+#pragma once
+
+#include "quell/kernels.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace support {
+
+class LevelTest : public ::testing::TestWithParam<quell::kernels::isa> {
+protected:
+    void SetUp() override {
+        table = quell::kernels::by_isa(GetParam());
+        if (table == nullptr) {
+            GTEST_SKIP() << "instruction set " << quell::kernels::name(GetParam()) << " is not available here";
+        }
+    }
+    [[nodiscard]] bool is_scalar() const { return GetParam() == quell::kernels::isa::scalar; }
+
+    const quell::kernels::kernel_table* table = nullptr;
+};
+
+inline std::string level_name(const ::testing::TestParamInfo<quell::kernels::isa>& info) {
+    return std::string(quell::kernels::name(info.param));
+}
+
+}  // namespace support
+
+#define QUELL_TEST_ON_ALL_LEVELS(suite) \
+    INSTANTIATE_TEST_SUITE_P(Level, suite, ::testing::ValuesIn(quell::kernels::all_isas), support::level_name)
