@@ -5,9 +5,13 @@
 #pragma once
 
 #include "quell/core/openmp.hpp"
+#include "quell/core/rng.hpp"
 #include "quell/core/thread_pool.hpp"
 #include "quell/core/version.hpp"
 #include "quell/io/files.hpp"
+#include "quell/io/gguf.hpp"
+#include "quell/io/safetensors_writer.hpp"
+#include "quell/io/to_float.hpp"
 #include "quell/kernels.hpp"
 #include "quell/layer.hpp"
 #include "quell/model/apply.hpp"
