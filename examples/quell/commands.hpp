@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The commands of the program `quell`: their options, and one function each that does the work and returns the exit
+/// status: 0 done, 1 bad input or failed work, 2 bad usage.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace program {
+
+/// What every command takes.
+struct common_options {
+    std::size_t threads = 0;  ///< 0: all processors
+    std::string isa;          ///< empty: the best one
+    bool quiet = false;
+};
+
+struct eval_options {
+    common_options common;
+    std::string model = "toy";
+    std::string text = "builtin";
+    std::string recipes = "all";
+    std::size_t tokens = 0;   ///< 0: the whole text
+    std::size_t context = 0;  ///< 0: 512, or what the model can take
+    std::string calibration;
+    std::size_t calibration_tokens = 12288;
+    std::uint64_t seed = 1;
+    float alpha = 0.5F;
+    int embedding_bits = 32;
+    std::string plan;
+    std::string plant;
+    std::string json;
+};
+
+struct run_options {
+    common_options common;
+    std::string model = "toy";
+    std::string prompt;
+    std::size_t length = 64;
+    std::string recipe = "fp32";
+    std::string calibration;
+    float temperature = 0;
+    std::uint64_t seed = 1;
+};
+
+struct layer_options {
+    common_options common;
+    std::string in;
+    std::string recipe;
+    std::string out;
+    float alpha = 0.5F;
+};
+
+struct train_toy_options {
+    common_options common;
+    std::string out;
+    std::string architecture = "swiglu";
+    std::size_t steps = 0;  ///< 0: as many as the embedded weights took
+    std::uint64_t seed = 1;
+};
+
+int eval(const eval_options& options);
+int run(const run_options& options);
+int layer(const layer_options& options);
+int train_toy(const train_toy_options& options);
+int list_recipes();
+
+}  // namespace program

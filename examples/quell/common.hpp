@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// What the commands share: saying what is wrong, choosing threads and instruction set, finding models and texts.
+#pragma once
+
+#include "commands.hpp"
+#include "quell/core/result.hpp"
+#include "quell/core/thread_pool.hpp"
+#include "quell/io/atomic_file.hpp"
+#include "quell/io/mapped_file.hpp"
+#include "quell/kernels/dispatch.hpp"
+#include "toy/corpus.hpp"
+#include "toy/embedded.hpp"
+#include "transformer/load.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace program {
+
+using quell::errc;
+using quell::error;
+using quell::result;
+
+/// Bad input or failed work: one line on standard error, status 1.
+inline int fail(const error& e) {
+    std::fprintf(stderr, "quell: %s\n", e.message.c_str());
+    return 1;
+}
+
+/// Bad usage: one line on standard error, status 2.
+inline int misuse(const std::string& message) {
+    std::fprintf(stderr, "quell: %s\n", message.c_str());
+    return 2;
+}
+
+inline std::size_t thread_count(const common_options& options) {
+    return options.threads > 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
+}
+
+/// Obeys --isa; an unknown name is bad usage, one that this processor lacks is bad input. Returns the exit status.
+inline int choose_isa(const common_options& options) {
+    if (options.isa.empty()) {
+        return 0;
+    }
+    const auto level = quell::kernels::isa_named(options.isa);
+    if (!level) {
+        return misuse("--isa " + options.isa + ": no such instruction set");
+    }
+    const result<void> lowered = quell::kernels::lower_to(*level);
+    return lowered ? 0 : fail(lowered.error());
+}
+
+inline bool is_toy(std::string_view model) {
+    return model == "toy" || model == "toy-gelu";
+}
+
+inline result<transformer::loaded> load_model(const std::string& model, const quell::executor& threads,
+                                              const quell::progress_callback& progress) {
+    if (is_toy(model)) {
+        return transformer::load_bytes(toy::weights(model), model, threads);
+    }
+    return transformer::load(model, threads, progress);
+}
+
+/// The ids of a text file, or of the built-in text of that seed; at most `limit` of them when that is not 0.
+inline result<std::vector<std::int32_t>> read_ids(const std::string& text, std::uint64_t builtin_seed,
+                                                  const transformer::tokenizer& tokenizer, std::size_t limit) {
+    std::string content;
+    if (text == "builtin") {
+        content = toy::text(builtin_seed, toy::builtin_bytes);
+    } else {
+        QUELL_TRY(const std::vector<std::byte> bytes, quell::io::read_file(text));
+        content.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    }
+    auto ids = tokenizer.encode(content);
+    if (!ids) {
+        return ids.error().in(text);
+    }
+    if (limit > 0 && ids->size() > limit) {
+        ids->resize(limit);
+    }
+    return ids;
+}
+
+/// Whether a file can be made there, asked before long work instead of after it.
+inline result<void> check_writable(const std::string& path) {
+    QUELL_TRY_VOID(quell::io::atomic_file::create(path));
+    return {};
+}
+
+}  // namespace program

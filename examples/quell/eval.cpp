@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// `quell eval`: what each recipe costs in quality and gains in size and speed, against the float model.
+#include "commands.hpp"
+#include "common.hpp"
+#include "evaluate.hpp"
+#include "progress_bar.hpp"
+#include "quantize_model.hpp"
+#include "speed.hpp"
+#include "table.hpp"
+#include "toy/plant.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace program {
+namespace {
+
+/// The largest change of the float logits, relative to the largest logit, that a transform made.
+double relative_change(matrix_view<const float> before, matrix_view<const float> after) {
+    double difference = 0;
+    double magnitude = 0;
+    for (std::size_t r = 0; r < before.rows(); ++r) {
+        for (std::size_t c = 0; c < before.cols(); ++c) {
+            difference = std::max(difference, std::abs(double{before(r, c)} - double{after(r, c)}));
+            magnitude = std::max(magnitude, std::abs(double{before(r, c)}));
+        }
+    }
+    return difference / magnitude;
+}
+
+class evaluation {
+public:
+    evaluation(const eval_options& options, std::vector<job> jobs)
+        : options_(options),
+          jobs_(std::move(jobs)),
+          pool_(thread_count(options.common)),
+          threads_(pool_),
+          bar_(options.common.quiet) {}
+
+    result<eval_report> run() {
+        QUELL_TRY_VOID(load());
+        report_ = {.model = options_.model,
+                   .text = options_.text,
+                   .tokens = rules_.tokens(),
+                   .context = rules_.context,
+                   .isa = std::string(quell::kernels::name(quell::kernels::best().level)),
+                   .threads = pool_.concurrency(),
+                   .rows = {}};
+        print_preamble();
+        QUELL_TRY(const eval_row base_row, score_base());
+        for (const job& j : jobs_) {
+            if (j.is_float()) {
+                add(base_row);
+                continue;
+            }
+            QUELL_TRY(eval_row row, score(j));
+            row.perplexity_change = 100.0 * (row.perplexity / base_row.perplexity - 1.0);
+            add(std::move(row));
+        }
+        for (const std::string& note : notes_) {
+            std::printf("%s\n", note.c_str());
+        }
+        return std::move(report_);
+    }
+
+private:
+    result<void> load() {
+        auto loaded = load_model(options_.model, threads_, bar_.callback(options_.model));
+        if (!loaded) {
+            return loaded.error();
+        }
+        tokenizer_ = std::move(loaded->text);
+        base_.emplace(std::move(loaded->network));
+        if (!options_.plant.empty()) {
+            QUELL_TRY(auto planted, toy::plant(*base_, *toy::plant_named(options_.plant), options_.seed, threads_));
+            base_.emplace(std::move(planted));
+        }
+        QUELL_TRY(ids_, read_ids(options_.text, toy::evaluation_seed, *tokenizer_, options_.tokens));
+        rules_.context = options_.context > 0 ? options_.context : std::min<std::size_t>(512, base_->shape.context);
+        rules_.windows = ids_.size() / rules_.context;
+        if (rules_.context > base_->shape.context) {
+            return error{errc::bad_value, options_.model + ": a context of " + std::to_string(rules_.context) +
+                                              " is more than the model's " + std::to_string(base_->shape.context)};
+        }
+        if (rules_.windows == 0) {
+            return error{errc::bad_value, options_.text + ": " + std::to_string(ids_.size()) +
+                                              " tokens do not fill one window of " + std::to_string(rules_.context)};
+        }
+        return {};
+    }
+
+    void print_preamble() {
+        bar_.clear();
+        std::printf(
+            "%s, %s: %zu tokens in %zu disjoint windows of %zu, all but the first of a window scored; %zu "
+            "thread%s, %s\n",
+            report_.model.c_str(), report_.text.c_str(), rules_.tokens(), rules_.windows, rules_.context,
+            report_.threads, report_.threads == 1 ? "" : "s", report_.isa.c_str());
+        print_header();
+    }
+
+    [[nodiscard]] bool only_float() const {
+        return std::all_of(jobs_.begin(), jobs_.end(), [](const job& j) { return j.is_float(); });
+    }
+
+    /// Scores the float model, and keeps its hidden states where another model will be compared with it.
+    result<eval_row> score_base() {
+        reference_.network = &*base_;
+        if (!only_float()) {
+            reference_.hidden = {rules_.tokens(), base_->shape.width};
+        }
+        QUELL_TRY(const scores s, evaluate(*base_, ids_, rules_, nullptr, only_float() ? nullptr : &reference_.hidden,
+                                           threads_, bar_.callback("fp32")));
+        eval_row row{.recipe = "fp32", .perplexity = s.perplexity, .top1_agreement = 100.0};
+        row.bytes = 4 * parameters(*base_);
+        return finish_row(*base_, std::move(row));
+    }
+
+    result<eval_row> score(const job& j) {
+        QUELL_TRY(const quantized q, quantize_model(*base_, j, setup()));
+        QUELL_TRY(const scores s,
+                  evaluate(q.network, ids_, rules_, &reference_, nullptr, threads_, bar_.callback(j.name())));
+        const auto totals = quell::report::totals_of(q.report);
+        eval_row row{.recipe = j.name(),
+                     .weight_bits_nominal = totals.nominal_bits,
+                     .weight_bits_stored = totals.stored_bits,
+                     .model_bits_stored = 8.0 * static_cast<double>(q.bytes) / static_cast<double>(parameters(*base_)),
+                     .embedding_bits = options_.embedding_bits,
+                     .activation_bits = j.activation_bits(),
+                     .bytes = q.bytes,
+                     .perplexity = s.perplexity,
+                     .kl_divergence = s.kl_divergence,
+                     .top1_agreement = s.top1_agreement,
+                     .quantize_seconds = q.seconds};
+        QUELL_TRY_VOID(note_transform(j));
+        note_fallbacks(j, q.report);
+        return finish_row(q.network, std::move(row));
+    }
+
+    result<eval_row> finish_row(const transformer::model& network, eval_row row) {
+        QUELL_TRY(const speeds s, measure_speed(network, ids_, rules_.context, threads_));
+        row.prefill_tokens_per_second = s.prefill_tokens_per_second;
+        row.decode_tokens_per_second = s.decode_tokens_per_second;
+        row.peak_rss_bytes = peak_rss_bytes();
+        return row;
+    }
+
+    /// Runs the transforms of a recipe without its rounding: the float logits must stay as they were.
+    result<void> note_transform(const job& j) {
+        if (!j.transforms()) {
+            return {};
+        }
+        quantize_setup floats = setup();
+        floats.keep_float = true;
+        QUELL_TRY(const quantized folded, quantize_model(*base_, j, floats));
+        const std::size_t rows = std::min<std::size_t>(rules_.context, 128);
+        QUELL_TRY(const matrix<float> before, logits_of(*base_, rows));
+        QUELL_TRY(const matrix<float> after, logits_of(folded.network, rows));
+        char text[200];
+        std::snprintf(text, sizeof text,
+                      "%s: its transforms change the float logits by %.1e of the largest (limit 1e-4)",
+                      j.name().c_str(), relative_change(before.view(), after.view()));
+        notes_.emplace_back(text);
+        return {};
+    }
+
+    void note_fallbacks(const job& j, const quell::report::model_report& report) {
+        for (const quell::report::layer_report& layer : report.layers) {
+            if (!layer.fallback.empty()) {
+                notes_.push_back(j.name() + ": " + layer.site + ": " + layer.fallback);
+            }
+        }
+    }
+
+    result<matrix<float>> logits_of(const transformer::model& network, std::size_t rows) {
+        transformer::session run(network, threads_, rows);
+        QUELL_TRY_VOID(run.prefill(std::span<const std::int32_t>(ids_).first(rows)));
+        matrix<float> logits(rows, network.shape.vocab);
+        run.logits(run.hidden(), logits.view());
+        return logits;
+    }
+
+    [[nodiscard]] quantize_setup setup() {
+        return {.calibration = options_.calibration.empty() ? "builtin" : options_.calibration,
+                .calibration_tokens = options_.calibration_tokens,
+                .context = rules_.context,
+                .embedding_bits = options_.embedding_bits,
+                .tokenizer = &*tokenizer_,
+                .threads = threads_,
+                .progress = bar_.callback("quantize")};
+    }
+
+    void add(eval_row row) {
+        bar_.clear();
+        print_row(row);
+        report_.rows.push_back(std::move(row));
+    }
+
+    const eval_options& options_;
+    std::vector<job> jobs_;
+    quell::thread_pool pool_;
+    quell::executor threads_;
+    progress_bar bar_;
+    std::optional<transformer::tokenizer> tokenizer_;
+    std::optional<transformer::model> base_;
+    std::vector<std::int32_t> ids_;
+    protocol rules_;
+    reference reference_;
+    eval_report report_;
+    std::vector<std::string> notes_;
+};
+
+/// The jobs that --recipe and --plan ask for.
+result<std::vector<job>> jobs_of(const eval_options& options) {
+    if (!options.plan.empty()) {
+        QUELL_TRY(job planned, job::from_plan_file(options.plan));
+        std::vector<job> jobs;
+        jobs.push_back(std::move(planned));
+        return jobs;
+    }
+    return job::from_names(options.recipes, {.alpha = options.alpha});
+}
+
+result<void> write_json(const eval_report& report, const std::string& path) {
+    const std::string text = to_json(report).dump(2) + "\n";
+    return quell::io::write_file_atomically(path, std::as_bytes(std::span(text)));
+}
+
+}  // namespace
+
+int eval(const eval_options& options) {
+    if (const int status = choose_isa(options.common); status != 0) {
+        return status;
+    }
+    auto jobs = jobs_of(options);
+    if (!jobs) {
+        return jobs.error().code == errc::not_found ? misuse(jobs.error().message) : fail(jobs.error());
+    }
+    for (const job& j : *jobs) {
+        if (j.needs_calibration() && options.calibration.empty() && !is_toy(options.model)) {
+            return misuse(j.name() + " needs --calib FILE with a calibration text");
+        }
+    }
+    if (const auto writable = options.json.empty() ? result<void>{} : check_writable(options.json); !writable) {
+        return fail(writable.error());
+    }
+    const auto report = evaluation(options, std::move(*jobs)).run();
+    if (!report) {
+        return fail(report.error());
+    }
+    if (const auto written = options.json.empty() ? result<void>{} : write_json(*report, options.json); !written) {
+        return fail(written.error());
+    }
+    return 0;
+}
+
+}  // namespace program

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The program `quell`: quantizes a language model and shows what that costs and what it gains.
+#include "commands.hpp"
+#include "quell/core/version.hpp"
+
+#include <CLI/CLI.hpp>
+
+#define QUELL_TEXT_OF(x) QUELL_TEXT(x)
+#define QUELL_TEXT(x) #x
+
+namespace {
+
+constexpr int bad_usage = 2;
+
+void add_common(CLI::App& command, program::common_options& options) {
+    command.add_option("--threads", options.threads, "Threads; default: all processors")->check(CLI::Range(1, 1024));
+    command.add_option("--isa", options.isa, "Use at most this instruction set: scalar, avx2, ...");
+    command.add_flag("--quiet", options.quiet, "No progress");
+}
+
+CLI::App* add_eval(CLI::App& app, program::eval_options& options) {
+    CLI::App* command = app.add_subcommand("eval", "Perplexity, KL divergence, size and speed of recipes");
+    command->add_option("--model", options.model, "toy, toy-gelu, FILE.gguf, FILE.safetensors or a folder");
+    command->add_option("--text", options.text, "The text to score, UTF-8; builtin: made by the program");
+    command->add_option("--recipe", options.recipes, "Names with commas between them, or all (see: quell recipes)");
+    command->add_option("--tokens", options.tokens, "Score the first N tokens only")->check(CLI::PositiveNumber);
+    command->add_option("--context", options.context, "Window length in tokens; default 512")
+        ->check(CLI::Range(2, 1 << 20));
+    command->add_option("--calib", options.calibration, "Calibration text; the toys have a built-in one");
+    command->add_option("--calib-tokens", options.calibration_tokens, "How much of it is used")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--seed", options.seed, "Seed of all that is random");
+    command->add_option("--alpha", options.alpha, "Smoothing exponent")->check(CLI::Range(0.0, 1.0));
+    command->add_option("--embedding-bits", options.embedding_bits, "Embedding and head: 32, 8 or 4")
+        ->check(CLI::IsMember({32, 8, 4}));
+    command->add_option("--plan", options.plan, "Run this plan (JSON, as a report prints it) instead of a recipe");
+    command->add_option("--plant", options.plant, "Plant outliers without changing the float model")
+        ->check(CLI::IsMember({"channels", "tokens", "both"}));
+    command->add_option("--json", options.json, "Write the table to this file");
+    add_common(*command, options.common);
+    return command;
+}
+
+CLI::App* add_run(CLI::App& app, program::run_options& options) {
+    CLI::App* command = app.add_subcommand("run", "Continue a prompt");
+    command->add_option("--model", options.model, "toy, toy-gelu, FILE.gguf, FILE.safetensors or a folder");
+    command->add_option("--prompt", options.prompt, "The text to continue")->required();
+    command->add_option("-n", options.length, "How many tokens")->check(CLI::PositiveNumber);
+    command->add_option("--recipe", options.recipe, "Quantize first (see: quell recipes)");
+    command->add_option("--calib", options.calibration, "Calibration text, where the recipe needs one");
+    command->add_option("--temperature", options.temperature, "0: always the likeliest token")
+        ->check(CLI::Range(0.0, 100.0));
+    command->add_option("--seed", options.seed, "Seed of the sampling");
+    add_common(*command, options.common);
+    return command;
+}
+
+CLI::App* add_layer(CLI::App& app, program::layer_options& options) {
+    CLI::App* command = app.add_subcommand("layer", "Quantize one matrix and measure the error");
+    command->add_option("--in", options.in, "safetensors: weight [out,in], inputs [n,in] (optional)")->required();
+    command->add_option("--recipe", options.recipe, "See: quell recipes")->required();
+    command->add_option("--out", options.out, "safetensors: dequantized, codes, scales, zeros")->required();
+    command->add_option("--alpha", options.alpha, "Smoothing exponent")->check(CLI::Range(0.0, 1.0));
+    add_common(*command, options.common);
+    return command;
+}
+
+CLI::App* add_train_toy(CLI::App& app, program::train_toy_options& options) {
+    CLI::App* command = app.add_subcommand("train-toy", "Train a toy transformer from nothing");
+    command->add_option("--out", options.out, "The safetensors file to write")->required();
+    command->add_option("--arch", options.architecture, "Feed-forward: swiglu or gelu")
+        ->check(CLI::IsMember({"swiglu", "gelu"}));
+    command->add_option("--steps", options.steps, "Optimizer steps")->check(CLI::PositiveNumber);
+    command->add_option("--seed", options.seed, "Seed of weights and text");
+    add_common(*command, options.common);
+    return command;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app("quell: quells activation outliers and quantizes language models to 8, 4 or 1.6 bits");
+    app.set_version_flag("--version",
+                         "quell " QUELL_TEXT_OF(QUELL_VERSION_MAJOR) "." QUELL_TEXT_OF(QUELL_VERSION_MINOR) "."  //
+                         QUELL_TEXT_OF(QUELL_VERSION_PATCH));
+    app.require_subcommand(1);
+    program::eval_options eval;
+    program::run_options run;
+    program::layer_options layer;
+    program::train_toy_options train;
+    const CLI::App* eval_command = add_eval(app, eval);
+    const CLI::App* run_command = add_run(app, run);
+    const CLI::App* layer_command = add_layer(app, layer);
+    const CLI::App* train_command = add_train_toy(app, train);
+    app.add_subcommand("recipes", "List the recipes");
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        return app.exit(e) == 0 ? 0 : bad_usage;
+    }
+    if (eval_command->parsed()) {
+        return program::eval(eval);
+    }
+    if (run_command->parsed()) {
+        return program::run(run);
+    }
+    if (layer_command->parsed()) {
+        return program::layer(layer);
+    }
+    if (train_command->parsed()) {
+        return program::train_toy(train);
+    }
+    return program::list_recipes();
+}

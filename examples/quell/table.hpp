@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// What `quell eval` reports: one row per recipe, as a table for a person and as JSON for a program.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+namespace program {
+
+struct eval_row {
+    std::string recipe;
+    double weight_bits_nominal = 32;
+    double weight_bits_stored = 32;
+    double model_bits_stored = 32;
+    int embedding_bits = 32;
+    int activation_bits = 32;
+    std::size_t bytes = 0;
+    double perplexity = 0;
+    double perplexity_change = 0;  ///< percent of the float model's; NaN where that is not known
+    double kl_divergence = 0;
+    double top1_agreement = 0;
+    double prefill_tokens_per_second = 0;
+    double decode_tokens_per_second = 0;
+    double quantize_seconds = 0;
+    std::size_t peak_rss_bytes = 0;
+};
+
+struct eval_report {
+    std::string model;
+    std::string text;
+    std::size_t tokens = 0;
+    std::size_t context = 0;
+    std::string isa;
+    std::size_t threads = 0;
+    std::vector<eval_row> rows;
+};
+
+inline void print_header() {
+    std::printf("%-20s %6s %7s %4s %8s %10s %9s %9s %7s %9s %8s %7s\n", "recipe", "w bits", "stored", "a", "MiB",
+                "perplexity", "change %", "KL", "top-1 %", "prefill/s", "decode/s", "quant s");
+}
+
+inline void print_row(const eval_row& row) {
+    std::printf("%-20s %6.2f %7.3f %4d %8.1f %10.3f %+9.2f %9.5f %7.2f %9.1f %8.1f %7.2f\n", row.recipe.c_str(),
+                row.weight_bits_nominal, row.weight_bits_stored, row.activation_bits,
+                static_cast<double>(row.bytes) / 1048576.0, row.perplexity, row.perplexity_change, row.kl_divergence,
+                row.top1_agreement, row.prefill_tokens_per_second, row.decode_tokens_per_second, row.quantize_seconds);
+    std::fflush(stdout);
+}
+
+inline nlohmann::ordered_json to_json(const eval_row& row) {
+    return {{"recipe", row.recipe},
+            {"weight_bits_nominal", row.weight_bits_nominal},
+            {"weight_bits_stored", row.weight_bits_stored},
+            {"model_bits_stored", row.model_bits_stored},
+            {"embedding_bits", row.embedding_bits},
+            {"activation_bits", row.activation_bits},
+            {"bytes", row.bytes},
+            {"perplexity", row.perplexity},
+            {"kl_divergence", row.kl_divergence},
+            {"top1_agreement", row.top1_agreement},
+            {"prefill_tokens_per_second", row.prefill_tokens_per_second},
+            {"decode_tokens_per_second", row.decode_tokens_per_second},
+            {"quantize_seconds", row.quantize_seconds},
+            {"peak_rss_bytes", row.peak_rss_bytes}};
+}
+
+inline nlohmann::ordered_json to_json(const eval_report& report) {
+    nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+    for (const eval_row& row : report.rows) {
+        rows.push_back(to_json(row));
+    }
+    return {{"model", report.model},     {"text", report.text}, {"tokens", report.tokens},
+            {"context", report.context}, {"isa", report.isa},   {"threads", report.threads},
+            {"rows", std::move(rows)}};
+}
+
+}  // namespace program
