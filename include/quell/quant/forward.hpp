@@ -15,6 +15,7 @@
 #include "quell/quant/quantized_linear.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -211,38 +212,68 @@ inline std::size_t row_step_of(const linear& layer) {
                                                                             : table.w4a8_rows;
 }
 
-/// All products of the calls that share their activations with `leader`, in one parallel loop.
-inline void multiply_all(std::span<const linear_call> calls, const linear& leader, const prepared_activations& a,
-                         const executor& threads) {
-    std::size_t panels = 0;
-    for (const linear_call& call : calls) {
-        panels += share_activations(leader, *call.layer) ? panels_of(*call.layer) : 0;
+/// The products of those calls that share one set of activations, cut into tiles over rows and panels of all of them.
+class shared_product {
+public:
+    shared_product(std::span<const linear_call> calls, std::uint64_t members, const prepared_activations& a,
+                   const executor& threads)
+        : calls_(calls),
+          members_(members),
+          a_(a),
+          panels_(sum([](const linear& layer) { return panels_of(layer); })),
+          threads_(panels_ * kernels::panel_rows * a.x.cols() * a.x.rows() < parallel_products ? executor{} : threads),
+          cut_(panels_, a.x.rows(), a.codes == nullptr ? a.x.cols() * sizeof(float) : a.stride,
+               row_step_of(*calls[static_cast<std::size_t>(std::countr_zero(members))].layer), threads_.concurrency()) {
     }
-    const std::size_t m = a.x.rows();
-    const bool serial = panels * kernels::panel_rows * a.x.cols() * m < parallel_products;
-    const std::size_t row_bytes = std::holds_alternative<float_linear>(leader) ? a.x.cols() * sizeof(float) : a.stride;
-    const tiling cut(panels, m, row_bytes, row_step_of(leader), serial ? 1 : threads.concurrency());
-    std::size_t tiles = 0;
-    for (const linear_call& call : calls) {
-        tiles += share_activations(leader, *call.layer) ? cut.panel_tiles(panels_of(*call.layer)) : 0;
+
+    void run() const {
+        const std::size_t panel_tiles = sum([&](const linear& layer) { return cut_.panel_tiles(panels_of(layer)); });
+        const std::size_t row_tiles = cut_.row_tiles(a_.x.rows());
+        threads_.parallel_for(panel_tiles * row_tiles,
+                              [&](std::size_t i) { run_tile(i / row_tiles, i % row_tiles * cut_.rows); });
     }
-    const auto one = [&](std::size_t i) {
-        std::size_t at = i / cut.row_tiles(m);
-        const std::size_t row = i % cut.row_tiles(m) * cut.rows;
-        for (const linear_call& call : calls) {
-            if (!share_activations(leader, *call.layer)) {
-                continue;
-            }
-            const std::size_t count = panels_of(*call.layer);
-            if (at < cut.panel_tiles(count)) {
-                const tile t{row, std::min(cut.rows, m - row), at * cut.panels, std::min((at + 1) * cut.panels, count)};
-                std::visit([&](const auto& layer) { multiply(layer, a, call.y, t); }, *call.layer);
+
+private:
+    [[nodiscard]] bool takes_part(std::size_t call) const { return (members_ >> call & 1U) != 0; }
+
+    template <typename Size>
+    [[nodiscard]] std::size_t sum(Size size_of) const {
+        std::size_t total = 0;
+        for (std::size_t c = 0; c < calls_.size(); ++c) {
+            total += takes_part(c) ? size_of(*calls_[c].layer) : 0;
+        }
+        return total;
+    }
+
+    /// Finds the linear that panel tile `at` of all belongs to.
+    void run_tile(std::size_t at, std::size_t row) const {
+        for (std::size_t c = 0; c < calls_.size(); ++c) {
+            const std::size_t count = takes_part(c) ? panels_of(*calls_[c].layer) : 0;
+            if (at < cut_.panel_tiles(count)) {
+                const tile t{row, std::min(cut_.rows, a_.x.rows() - row), at * cut_.panels,
+                             std::min((at + 1) * cut_.panels, count)};
+                std::visit([&](const auto& layer) { multiply(layer, a_, calls_[c].y, t); }, *calls_[c].layer);
                 return;
             }
-            at -= cut.panel_tiles(count);
+            at -= cut_.panel_tiles(count);
         }
-    };
-    (serial ? executor{} : threads).parallel_for(tiles * cut.row_tiles(m), one);
+    }
+
+    std::span<const linear_call> calls_;
+    std::uint64_t members_;
+    const prepared_activations& a_;
+    std::size_t panels_;
+    executor threads_;
+    tiling cut_;
+};
+
+/// A bit for every call that takes the activations of call `leader`.
+[[nodiscard]] inline std::uint64_t sharing(std::span<const linear_call> calls, std::size_t leader) {
+    std::uint64_t members = 0;
+    for (std::size_t c = 0; c < calls.size(); ++c) {
+        members |= std::uint64_t{share_activations(*calls[c].layer, *calls[leader].layer) ? 1U : 0U} << c;
+    }
+    return members;
 }
 
 }  // namespace detail
@@ -256,20 +287,24 @@ inline void multiply_all(std::span<const linear_call> calls, const linear& leade
 /// y = layer(x) for each call: bit for bit what separate `forward`s give.
 ///
 /// Shapes   x [tokens, in]; y [tokens, out]; 0 tokens are fine.
-/// Requires workspace of at least the largest workspace_bytes(layer, tokens), at any alignment; y apart from x.
+/// Requires workspace of at least the largest workspace_bytes(layer, tokens), at any alignment; y apart from x; at most
+///          64 calls.
 inline void forward_shared(std::span<const linear_call> calls, matrix_view<const float> x,
                            std::span<std::byte> workspace, const executor& threads = {}) {
-    for (std::size_t i = 0; i < calls.size() && x.rows() > 0; ++i) {
-        const linear& leader = *calls[i].layer;
-        QUELL_EXPECTS(x.cols() == in_features(leader), "x has one column an input feature");
-        QUELL_EXPECTS(calls[i].y.rows() == x.rows() && calls[i].y.cols() == out_features(leader), "y is [tokens, out]");
-        const auto done = [&](const linear_call& earlier) { return detail::share_activations(*earlier.layer, leader); };
-        if (std::any_of(calls.begin(), calls.begin() + static_cast<std::ptrdiff_t>(i), done)) {
+    QUELL_EXPECTS(calls.size() <= 64, "at most 64 linears read one input");
+    std::uint64_t finished = 0;
+    for (std::size_t c = 0; c < calls.size() && x.rows() > 0; ++c) {
+        const linear& layer = *calls[c].layer;
+        QUELL_EXPECTS(x.cols() == in_features(layer), "x has one column an input feature");
+        QUELL_EXPECTS(calls[c].y.rows() == x.rows() && calls[c].y.cols() == out_features(layer), "y is [tokens, out]");
+        if ((finished >> c & 1U) != 0) {
             continue;
         }
-        const auto* q = std::get_if<quantized_linear>(&leader);
+        const std::uint64_t members = detail::sharing(calls, c);
+        const auto* q = std::get_if<quantized_linear>(&layer);
         const auto a = q == nullptr ? detail::prepared_activations{.x = x} : detail::prepare(*q, x, workspace, threads);
-        detail::multiply_all(calls, leader, a, threads);
+        detail::shared_product(calls, members, a, threads).run();
+        finished |= members;
     }
 }
 
