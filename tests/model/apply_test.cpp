@@ -37,6 +37,9 @@ double error_of(fake_engine& engine, const quant::recipe& how, const apply_optio
 TEST(Apply, Fp32ChangesNothing) {
     fake_engine engine;
     EXPECT_EQ(error_of(engine, recipe("fp32")), 0.0);
+    const report::totals sums = report::totals_of(applied(engine, recipe("fp32")).report);
+    EXPECT_EQ(sums.stored_bits, 32.0);
+    EXPECT_EQ(sums.nominal_bits, 32.0);
 }
 
 TEST(Apply, FoldingKeepsTheFloatNetwork) {

@@ -6,6 +6,7 @@
 #include "quell/core/result.hpp"
 #include "quell/core/scheme.hpp"
 #include "quell/core/target.hpp"
+#include "quell/packing/layout.hpp"
 #include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/any_quantizer.hpp"
 
@@ -24,7 +25,7 @@ enum class input_choice : std::uint8_t {
     norm_fed,  ///< those behind a normalization with a gain, where scales cost nothing at run time
 };
 
-inline constexpr scheme float_weights{.bits = 32};
+inline constexpr scheme float_weights = packing::float_form;
 
 struct recipe {
     std::string name;
