@@ -54,6 +54,14 @@ QUELL_ALWAYS_INLINE __m256i load_bytes(const std::byte* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
 
+/// The same sum, fixed at this place: compilers that reorder additions run out of registers and spill.
+QUELL_ALWAYS_INLINE __m256i in_order(__m256i sum) {
+#if defined(__GNUC__)
+    __asm__("" : "+x"(sum));
+#endif
+    return sum;
+}
+
 QUELL_ALWAYS_INLINE vec_f32 zero_f32() {
     return {_mm256_setzero_ps()};
 }
@@ -144,7 +152,7 @@ QUELL_ALWAYS_INLINE w8_step load_w8(const std::byte* p) {
 /// The weight's sign moves to the activation. Bound: 2 * 128 * 127 = 32512 fits 16 bits, as no activation is -128.
 QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, const w8_step& w, code_quad a) {
     const __m256i pairs = _mm256_maddubs_epi16(w.magnitudes, _mm256_sign_epi8(a.v, w.codes));
-    return {_mm256_add_epi32(sum.v, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
+    return {in_order(_mm256_add_epi32(sum.v, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))))};
 }
 QUELL_ALWAYS_INLINE w4_step load_w4(const std::byte* p) {
     const __m256i low = _mm256_set1_epi8(15);
@@ -156,7 +164,7 @@ QUELL_ALWAYS_INLINE vec_pairs zero_pairs() {
 }
 /// Adds nibble times code. A chunk of 32 k makes eight such sums. Bound: 8 * 2 * 15 * 127 = 30480 fits 16 bits.
 QUELL_ALWAYS_INLINE vec_pairs dot_w4(vec_pairs sum, __m256i nibbles, code_quad a) {
-    return {_mm256_add_epi16(sum.v, _mm256_maddubs_epi16(nibbles, a.v))};
+    return {in_order(_mm256_add_epi16(sum.v, _mm256_maddubs_epi16(nibbles, a.v)))};
 }
 QUELL_ALWAYS_INLINE vec_i32 widen(vec_pairs a) {
     return {_mm256_madd_epi16(a.v, _mm256_set1_epi16(1))};

@@ -9,6 +9,7 @@
 #include "quell/packing/packed_matrix.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstddef>
@@ -42,15 +43,17 @@ using kernels::k_chunk;
 using kernels::panel_rows;
 using kernels::panel_shape;
 
-/// Four codes from column k on as one word, zeros past the end of the row.
-[[nodiscard]] QUELL_ALWAYS_INLINE std::uint32_t load_codes(std::span<const std::int8_t> row, std::size_t k) {
-    std::uint32_t word = 0;
-    if (k + 4 <= row.size()) {
-        std::memcpy(&word, row.data() + k, 4);
+/// 64 codes of a row as words of four, zeros past its end.
+using code_block = std::array<std::uint32_t, kernels::k_step / 4>;
+
+[[nodiscard]] inline code_block load_block(std::span<const std::int8_t> row, std::size_t k) {
+    code_block block = {};
+    if (k + sizeof(block) <= row.size()) {
+        std::memcpy(block.data(), row.data() + k, sizeof(block));
     } else if (k < row.size()) {
-        std::memcpy(&word, row.data() + k, row.size() - k);
+        std::memcpy(block.data(), row.data() + k, row.size() - k);
     }
-    return word;
+    return block;
 }
 
 /// Nonzero where a byte of the word is -128.
@@ -69,41 +72,60 @@ using kernels::panel_shape;
     return (word & 0x0f0f0f0fU) ^ 0x08080808U;
 }
 
-/// Writes one panel; returns nonzero where a code is outside its range.
-[[nodiscard]] inline std::uint32_t pack_w8_panel(const quantized& q, const panel_shape& shape, std::size_t first,
-                                                 std::byte* panel) {
+/// Writes 64 k of one row; returns nonzero where a code is outside its range.
+[[nodiscard]] inline std::uint32_t pack_w8_block(const code_block& block, std::byte* column) {
     std::uint32_t outside = 0;
-    for (std::size_t j = 0; j < std::min(panel_rows, shape.n - first); ++j) {
-        const auto row = q.codes.row(first + j);
-        std::int32_t sum = 0;
-        for (std::size_t k = 0; k < shape.k; k += 4) {
-            const std::uint32_t word = load_codes(row, k);
-            outside |= outside_w8(word);
-            std::memcpy(panel + k * panel_rows + 4 * j, &word, 4);
-        }
-        for (const std::int8_t code : row) {
-            sum += code;
-        }
-        const float scale = shape.k == 0 ? 0.0F : q.scales(first + j, 0);
-        std::memcpy(panel + shape.w8_scales_at() + 4 * j, &scale, 4);
-        std::memcpy(panel + shape.w8_sums_at() + 4 * j, &sum, 4);
+    for (std::size_t i = 0; i < block.size(); ++i) {
+        outside |= outside_w8(block[i]);
+        std::memcpy(column + i * 4 * panel_rows, &block[i], 4);
     }
     return outside;
 }
 
-[[nodiscard]] inline std::uint32_t pack_w4_row(std::span<const std::int8_t> row, const panel_shape& shape,
-                                               std::byte* column) {
+/// The same for nibbles: each chunk of 32 k has its upper 16 in the high nibbles.
+[[nodiscard]] inline std::uint32_t pack_w4_chunk(const std::uint32_t* words, std::byte* column) {
+    constexpr std::size_t half = k_chunk / 2 / 4;
     std::uint32_t outside = 0;
-    for (std::size_t k = 0; k < kernels::padded_k(shape.k); k += k_chunk) {
-        std::byte* chunk = column + shape.w4_codes_at(k);
-        for (std::size_t step = 0; step < k_chunk / 2; step += 4) {
-            const std::uint32_t low = load_codes(row, k + step);
-            const std::uint32_t high = load_codes(row, k + step + k_chunk / 2);
-            const std::uint32_t both = nibbles_of(low) | nibbles_of(high) << 4U;
-            outside |= outside_w4(low) | outside_w4(high);
-            std::memcpy(chunk + step * panel_rows, &both, 4);
+    for (std::size_t i = 0; i < half; ++i) {
+        const std::uint32_t both = nibbles_of(words[i]) | nibbles_of(words[i + half]) << 4U;
+        outside |= outside_w4(words[i]) | outside_w4(words[i + half]);
+        std::memcpy(column + i * 4 * panel_rows, &both, 4);
+    }
+    return outside;
+}
+
+[[nodiscard]] inline std::int32_t sum_of(const code_block& block) {
+    std::array<std::int8_t, sizeof(code_block)> codes;
+    std::memcpy(codes.data(), block.data(), sizeof(codes));
+    std::int32_t sum = 0;
+    for (const std::int8_t code : codes) {
+        sum += code;
+    }
+    return sum;
+}
+
+/// Rows past n hold code 0, so that all padding is the same.
+[[nodiscard]] inline std::span<const std::int8_t> row_or_none(const quantized& q, std::size_t row) {
+    return row < q.out_features() ? q.codes.row(row) : std::span<const std::int8_t>();
+}
+
+[[nodiscard]] inline std::uint32_t pack_w8_panel(const quantized& q, const panel_shape& shape, std::size_t first,
+                                                 std::byte* panel) {
+    std::uint32_t outside = 0;
+    std::array<std::int32_t, panel_rows> sums = {};
+    std::array<float, panel_rows> scales = {};
+    for (std::size_t k = 0; k < shape.k; k += kernels::k_step) {
+        for (std::size_t j = 0; j < panel_rows; ++j) {
+            const code_block block = load_block(row_or_none(q, first + j), k);
+            outside |= pack_w8_block(block, panel + k * panel_rows + 4 * j);
+            sums[j] += sum_of(block);
         }
     }
+    for (std::size_t j = 0; j < panel_rows && first + j < shape.n && shape.k != 0; ++j) {
+        scales[j] = q.scales(first + j, 0);
+    }
+    std::memcpy(panel + shape.w8_scales_at(), scales.data(), sizeof(scales));
+    std::memcpy(panel + shape.w8_sums_at(), sums.data(), sizeof(sums));
     return outside;
 }
 
@@ -130,15 +152,20 @@ inline void put_w4_scale(const panel_shape& shape, std::byte* panel, std::size_t
     return scale;
 }
 
-/// Rows past n are filled with code 0 too, so that all padding is the same.
 [[nodiscard]] inline std::uint32_t pack_w4_panel(const quantized& q, const panel_shape& shape, std::size_t first,
                                                  std::byte* panel) {
     std::uint32_t outside = 0;
-    for (std::size_t j = 0; j < panel_rows; ++j) {
-        const bool real = first + j < shape.n;
-        const auto row = real ? q.codes.row(first + j) : std::span<const std::int8_t>();
-        outside |= pack_w4_row(row, shape, panel + 4 * j);
-        for (std::size_t g = 0; real && g < q.scales.cols(); ++g) {
+    for (std::size_t k = 0; k < shape.k; k += kernels::k_step) {
+        std::byte* low = panel + shape.w4_codes_at(k);
+        std::byte* high = panel + shape.w4_codes_at(k + k_chunk);
+        for (std::size_t j = 0; j < panel_rows; ++j) {
+            const code_block block = load_block(row_or_none(q, first + j), k);
+            outside |= pack_w4_chunk(block.data(), low + 4 * j);
+            outside |= pack_w4_chunk(block.data() + k_chunk / 4, high + 4 * j);
+        }
+    }
+    for (std::size_t j = 0; j < panel_rows && first + j < shape.n; ++j) {
+        for (std::size_t g = 0; g < q.scales.cols(); ++g) {
             put_w4_scale(shape, panel, g, j, q.scales(first + j, g));
         }
     }
