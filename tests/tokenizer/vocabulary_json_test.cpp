@@ -57,7 +57,7 @@ json file() {
             {"normalizer", nullptr},
             {"pre_tokenizer", byte_level(true)},
             {"post_processor", nullptr},
-            {"added_tokens", {added(259, "<|end|>", true)}},
+            {"added_tokens", json::array({added(259, "<|end|>", true)})},
             {"model",
              {{"type", "BPE"},
               {"dropout", nullptr},
@@ -181,16 +181,16 @@ TEST(VocabularyJson, RefusesWhatIsNotAVocabulary) {
     source = file();
     source["model"]["merges"] = 7;
     expect_refused(source, errc::bad_format, "merges");
-    source["model"]["merges"] = {"a b", {"a"}};
+    source["model"]["merges"] = json::parse(R"(["a b", ["a"]])");
     expect_refused(source, errc::bad_format, "merge 1");
-    source["model"]["merges"] = {"a zz"};
+    source["model"]["merges"] = json::array({"a zz"});
     expect_refused(source, errc::bad_format, "merge 0: no token is \"zz\"");
     source = file();
     source["added_tokens"] = "none";
     expect_refused(source, errc::bad_format, "added_tokens");
-    source["added_tokens"] = {1, 2};
+    source["added_tokens"] = json::array({1, 2});
     expect_refused(source, errc::bad_format, "id null");
-    source["added_tokens"] = {added(259, "<mask>", true)};
+    source["added_tokens"] = json::array({added(259, "<mask>", true)});
     source["added_tokens"][0]["lstrip"] = true;
     expect_refused(source, errc::unsupported, "lstrip of the added token \"<mask>\"");
     const auto cut = tokenizer::from_json(file().dump().substr(0, 1000), "t.json");
