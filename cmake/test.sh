@@ -36,8 +36,10 @@ configure_and_build() {
     shift
     [ -f "$folder/CMakeCache.txt" ] || set -- -G "$quell_generator" "$@"
     if [ -n "$launcher" ]; then set -- "$@" "$launcher"; fi
-    cmake -S . -B "$folder" "$@" && cmake --build "$folder"
+    # shellcheck disable=SC2086  # targets are words
+    cmake -S . -B "$folder" "$@" && cmake --build "$folder" --target $targets
 }
+targets=all
 
 # build NAME FOLDER CMAKE-OPTION...
 build() {
@@ -95,10 +97,11 @@ build "sanitizers" sanitizers -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Debug 
     "-DCMAKE_CXX_FLAGS=-O1 -g1 -DQUELL_CHECKS=1 -fsanitize=address,undefined -fno-sanitize-recover=all" &&
     QUELL_SHARED="" run "sanitizers: tests" sanitizers -L "unit|kernels"
 if quell_has aarch64-linux-gnu-g++ && quell_has qemu-aarch64 && [ -d /usr/src/googletest ]; then
+    targets="test_core test_kernels test_packing test_rounding"
     build "aarch64" aarch64 -DCMAKE_BUILD_TYPE=Release -DQUELL_BUILD_EXAMPLES=OFF -DQUELL_INSTALL=OFF \
         "-DCMAKE_TOOLCHAIN_FILE=$PWD/cmake/toolchains/aarch64-linux-gnu.cmake" \
         -DFETCHCONTENT_SOURCE_DIR_GOOGLETEST=/usr/src/googletest &&
-        QUELL_SHARED="" run "aarch64: tests under qemu" aarch64 -L "unit|kernels"
+        run "aarch64: tests under qemu" aarch64 -R "^(core|kernels|packing|rounding)[.]"
 else
     left_out "aarch64" "no cross compiler, qemu-aarch64 or /usr/src/googletest"
 fi
