@@ -283,10 +283,14 @@ inline packed_matrix pack_f32(matrix_view<const float> w, const executor& thread
     threads.parallel_for(shape.panels(), [&](std::size_t p) {
         auto* panel = reinterpret_cast<float*>(blob.panels() + p * shape.panel_bytes());
         const std::size_t first = p * kernels::panel_rows;
-        for (std::size_t j = 0; j < std::min(kernels::panel_rows, shape.n - first); ++j) {
-            const auto row = w.row(first + j);
-            for (std::size_t k = 0; k < shape.k; ++k) {
-                panel[k * kernels::panel_rows + j] = row[k];
+        const std::size_t rows = std::min(kernels::panel_rows, shape.n - first);
+        for (std::size_t begin = 0; begin < shape.k; begin += kernels::k_step) {
+            const std::size_t end = std::min(begin + kernels::k_step, shape.k);
+            for (std::size_t j = 0; j < rows; ++j) {
+                const float* row = w.row(first + j).data();
+                for (std::size_t k = begin; k < end; ++k) {
+                    panel[k * kernels::panel_rows + j] = row[k];
+                }
             }
         }
     });
