@@ -43,14 +43,16 @@ QUELL_ALWAYS_INLINE void split_nibbles(const std::byte* from, std::uint8_t* out)
     }
 }
 
-/// Adds 16 to element i where bit i of the four bytes is set.
+/// Adds 16 to element i where bit i of the four bytes is set, eight elements at a time: each byte of `spread` keeps one
+/// bit of the eight, and adding 127 carries whatever bit it is to the top.
 QUELL_ALWAYS_INLINE void add_fifth_bits(const std::byte* from, codes<32>& q) {
-    constexpr codes<8> bit = {1, 2, 4, 8, 16, 32, 64, 128};
     for (std::size_t byte = 0; byte < 4; ++byte) {
-        const auto high = load<std::uint8_t>(from + byte);
-        for (std::size_t i = 0; i < 8; ++i) {
-            q[8 * byte + i] = static_cast<std::uint8_t>(q[8 * byte + i] + ((high & bit[i]) != 0 ? 16 : 0));
-        }
+        const std::uint64_t spread = (load<std::uint8_t>(from + byte) * 0x0101010101010101U) & 0x8040201008040201U;
+        const std::uint64_t sixteens = ((spread + 0x7f7f7f7f7f7f7f7fU) & 0x8080808080808080U) >> 3U;
+        std::uint64_t eight = 0;
+        std::memcpy(&eight, q.data() + 8 * byte, sizeof(eight));
+        eight += sixteens;
+        std::memcpy(q.data() + 8 * byte, &eight, sizeof(eight));
     }
 }
 
@@ -217,11 +219,14 @@ struct q6_k_format {
             const auto high = load<codes<32>>(block + 128 + 32 * half);
             const auto scales = load<std::array<std::int8_t, 8>>(block + 192 + 8 * half);
             for (std::size_t run = 0; run < 4; ++run) {
-                for (std::size_t i = 0; i < 32; ++i) {
-                    const unsigned top = (high[i] >> (2 * run)) & 3U;
-                    const float scale = d * static_cast<float>(scales[2 * run + i / 16]);
-                    const int code = static_cast<int>(q[32 * run + i] + 16U * top) - 32;
-                    out[128 * half + 32 * run + i] = scale * static_cast<float>(code);
+                for (std::size_t part = 0; part < 2; ++part) {
+                    const std::size_t first = 32 * run + 16 * part;
+                    codes<16> code;
+                    for (std::size_t i = 0; i < 16; ++i) {
+                        const unsigned top = (high[16 * part + i] >> (2 * run)) & 3U;
+                        code[i] = static_cast<std::uint8_t>(q[first + i] + 16U * top);
+                    }
+                    scale_codes(code, d * static_cast<float>(scales[first / 16]), 32, out + 128 * half + first);
                 }
             }
         }
