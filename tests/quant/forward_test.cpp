@@ -115,6 +115,23 @@ TEST(FloatLinear, KeepsItsWeightExactly) {
     EXPECT_GE(layer.bytes(), 32 * 33 * sizeof(float));
 }
 
+TEST(QuantizedLinear, CopiesTheRowsOfItsWeight) {
+    const matrix<float> w = random_matrix(19, 150, 1);
+    buffer<float> channel_scale(150);
+    for (std::size_t k = 0; k < 150; ++k) {
+        channel_scale[k] = static_cast<float>(k + 1);
+    }
+    for (const scheme& form : {int8_rows, int4_rows, groups_of(32, scale_type::f16), groups_of(128, scale_type::f32)}) {
+        const linear layer = make(round_plainly(w, form), {}, {}, buffer<float>::copy_of(channel_scale));
+        const matrix<float> whole = weight(layer);
+        std::vector<float> row(150);
+        for (std::size_t r = 0; r < w.rows(); ++r) {
+            std::get<quantized_linear>(layer).copy_row(r, row);
+            EXPECT_EQ(std::memcmp(row.data(), whole.row(r).data(), row.size() * sizeof(float)), 0);
+        }
+    }
+}
+
 TEST(QuantizedLinear, WeightHoldsTheChannelScale) {
     const quantized q = round_plainly(random_matrix(5, 8, 1), int8_rows);
     buffer<float> scale(8);

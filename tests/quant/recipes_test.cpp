@@ -6,10 +6,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -101,6 +103,25 @@ TEST(MakeLinear, StaticScaleCoversTheCalibrationRows) {
     const auto idle = make_linear(*find_recipe("static-w8a8"), w.view(), {}, zeros.view());
     ASSERT_TRUE(idle);
     EXPECT_EQ(std::get<quantized_linear>(*idle).activations().static_scale, 1.0F);
+}
+
+TEST(MakeLinear, TakesShapesWithoutElements) {
+    constexpr std::pair<std::size_t, std::size_t> shapes[] = {{0, 8}, {8, 0}, {0, 0}, {1, 1}, {3, 31}};
+    for (const std::string_view name : recipe_names()) {
+        for (const auto& [n, k] : shapes) {
+            const auto layer =
+                make_linear(*find_recipe(name), random_matrix(n, k, 1).view(), {}, matrix<float>(1, k).view());
+            ASSERT_TRUE(layer) << name << ": " << layer.error().message;
+            EXPECT_EQ(weight(*layer).rows(), n);
+            for (const std::size_t rows : {0U, 4U}) {
+                matrix<float> y(rows, n);
+                std::vector<std::byte> workspace(workspace_bytes(*layer, rows));
+                forward(*layer, random_matrix(rows, k, 2).view(), y.view(), workspace);
+                EXPECT_TRUE(k > 0 ||
+                            std::all_of(y.elements().begin(), y.elements().end(), [](float v) { return v == 0.0F; }));
+            }
+        }
+    }
 }
 
 TEST(MakeLinear, NamesWhatIsWrong) {

@@ -13,6 +13,7 @@
 #include "quell/quant/any_quantizer.hpp"
 #include "quell/quant/recipes.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <set>
@@ -99,12 +100,14 @@ template <typename Named>
 template <typename Planned, typename Named>
 [[nodiscard]] result<void> check_match(const std::vector<Planned>& planned, const std::vector<Named>& things,
                                        const char* what) {
+    const auto name_at = [](const auto& list, std::size_t i) { return i < list.size() ? list[i].name : "nothing"; };
     for (std::size_t i = 0; i < std::max(planned.size(), things.size()); ++i) {
-        const std::string wanted = i < things.size() ? things[i].name : "nothing";
-        const std::string found = i < planned.size() ? planned[i].name : "nothing";
+        const std::string wanted = name_at(things, i);
+        const std::string found = name_at(planned, i);
         if (i >= planned.size() || i >= things.size() || wanted != found) {
-            return error{errc::bad_format, "plan: " + std::string(what) + " " + std::to_string(i) + " is " + found +
-                                               ", the model has " + wanted + " there"};
+            std::string message = "plan: ";
+            message.append(what).append(" ").append(std::to_string(i)).append(" is ").append(found);
+            return error{errc::bad_format, message.append(", the model has ").append(wanted).append(" there")};
         }
     }
     return {};
