@@ -116,6 +116,18 @@ TEST(ViewBlob, RefusesSizesThatOverflow) {
     }
 }
 
+TEST(ViewBlob, RefusesSizesWhoseProductWrapsToThatOfTheBlob) {
+    buffer<std::byte> blob(64);
+    blob_header h = {
+        .layout = 1, .out_features = std::uint64_t{1} << 32U, .in_features = std::uint64_t{1} << 32U, .bits = 32};
+    std::memcpy(blob.data(), &h, sizeof(h));
+    h.checksum = packing::checksum_of(bytes_of(blob));
+    std::memcpy(blob.data(), &h, sizeof(h));
+    const auto view = packing::view_blob(bytes_of(blob));
+    ASSERT_FALSE(view);
+    EXPECT_EQ(view.error().code, errc::bad_shape);
+}
+
 TEST(ViewBlob, KeepsItsFormatFromVersionToVersion) {
     const auto blob = small_blob();
     blob_header h;
