@@ -30,7 +30,8 @@ fi
 
 build_programs() {
     [ -f build/CMakeCache.txt ] || set -- -G "$quell_generator"
-    cmake -S . -B build "$@" -DCMAKE_BUILD_TYPE=Release -DQUELL_BUILD_TESTS=OFF && cmake --build build -j "$quell_jobs"
+    cmake -S . -B build "$@" -DCMAKE_BUILD_TYPE=Release -DQUELL_BUILD_TESTS=OFF \
+        -DQUELL_BUILD_BENCH=OFF && cmake --build build -j "$quell_jobs"
 }
 quell_say "building build/bin/quell"
 mkdir -p build

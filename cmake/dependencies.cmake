@@ -19,4 +19,14 @@ FetchContent_Declare(googletest SYSTEM
     URL_HASH SHA256=8ad598c73ad796e0d8280b082cebd82a630d73e73cd3c70057938a6501bba5d7
     DOWNLOAD_EXTRACT_TIMESTAMP FALSE
     FIND_PACKAGE_ARGS NAMES GTest)
+
+FetchContent_Declare(benchmark SYSTEM
+    URL https://github.com/google/benchmark/archive/refs/tags/v1.8.3.tar.gz
+    URL_HASH SHA256=6bc180a57d23d4d9515519f92b0c83d61b05b5bab188961f36ac7b06b0d9e9ce
+    DOWNLOAD_EXTRACT_TIMESTAMP FALSE
+    FIND_PACKAGE_ARGS)
+
+# What is downloaded serves our own build alone.
 set(INSTALL_GTEST OFF)
+set(BENCHMARK_ENABLE_TESTING OFF)
+set(BENCHMARK_ENABLE_INSTALL OFF)

@@ -27,7 +27,7 @@ quell_setup() {
     need="g++:g++ cmake:cmake nlohmann/json.hpp:nlohmann-json3-dev CLI/CLI.hpp:libcli11-dev"
     want="ninja:ninja-build"
     if [ "$1" = test ]; then
-        need="$need gtest/gtest.h:libgtest-dev"
+        need="$need gtest/gtest.h:libgtest-dev benchmark/benchmark.h:libbenchmark-dev"
         want="$want clang++:clang ccache:ccache pkg-config:pkg-config qemu-x86_64:qemu-user clang-format:clang-format
               libfuzzer:libclang-rt-dev clang-tidy:clang-tidy aarch64-linux-gnu-g++:g++-aarch64-linux-gnu"
     fi
@@ -50,9 +50,9 @@ quell_setup() {
             quell_say "missing; as root, run: apt-get update && $install"
         else
             quell_say "missing (the names are Debian's):$missing"
-            quell_say "Fedora:   dnf install gcc-c++ cmake ninja-build json-devel cli11-devel gtest-devel clang ccache qemu-user"
-            quell_say "Arch:     pacman -S gcc cmake ninja nlohmann-json cli11 gtest clang ccache qemu-user"
-            quell_say "Homebrew: brew install gcc cmake ninja nlohmann-json cli11 googletest ccache"
+            quell_say "Fedora:   dnf install gcc-c++ cmake ninja-build json-devel cli11-devel gtest-devel google-benchmark-devel clang ccache qemu-user"
+            quell_say "Arch:     pacman -S gcc cmake ninja nlohmann-json cli11 gtest benchmark clang ccache qemu-user"
+            quell_say "Homebrew: brew install gcc cmake ninja nlohmann-json cli11 googletest google-benchmark ccache"
         fi
     fi
 

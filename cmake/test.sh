@@ -93,12 +93,13 @@ else
 fi
 
 # Sanitizers, and other processors, without the large data: that would take an hour.
-build "sanitizers" sanitizers -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Debug -DQUELL_BUILD_EXAMPLES=ON \
+build "sanitizers" sanitizers -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Debug -DQUELL_BUILD_BENCH=OFF \
     "-DCMAKE_CXX_FLAGS=-O1 -g1 -DQUELL_CHECKS=1 -fsanitize=address,undefined -fno-sanitize-recover=all" &&
     QUELL_SHARED="" run "sanitizers: tests" sanitizers -L "unit|kernels"
 if quell_has aarch64-linux-gnu-g++ && quell_has qemu-aarch64 && [ -d /usr/src/googletest ]; then
     targets="test_core test_kernels test_packing test_rounding"
-    build "aarch64" aarch64 -DCMAKE_BUILD_TYPE=Release -DQUELL_BUILD_EXAMPLES=OFF -DQUELL_INSTALL=OFF \
+    build "aarch64" aarch64 -DCMAKE_BUILD_TYPE=Release -DQUELL_INSTALL=OFF \
+        -DQUELL_BUILD_EXAMPLES=OFF -DQUELL_BUILD_BENCH=OFF \
         "-DCMAKE_TOOLCHAIN_FILE=$PWD/cmake/toolchains/aarch64-linux-gnu.cmake" \
         -DFETCHCONTENT_SOURCE_DIR_GOOGLETEST=/usr/src/googletest &&
         run "aarch64: tests under qemu" aarch64 -R "^(core|kernels|packing|rounding)[.]"
