@@ -25,7 +25,7 @@ struct adamw_options {
 
 /// Rises to `peak` over `warm_up` steps and falls to `peak` * `floor` at the end.
 struct cosine_schedule {
-    double peak = 4e-3;
+    double peak = 3e-3;
     double floor = 0.02;
     std::size_t warm_up = 50;
     std::size_t steps = 1000;

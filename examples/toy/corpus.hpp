@@ -25,6 +25,12 @@ inline constexpr std::uint64_t first_training_seed = 1000;
 /// How much of the evaluation text is the built-in text.
 inline constexpr std::size_t builtin_bytes = 16384;
 
+/// A network learns to look back from copies alone much sooner than from text in which they are rare.
+enum class material {
+    mixed,   ///< the text
+    copies,  ///< only its copied strings
+};
+
 namespace detail {
 
 struct countable {
@@ -69,15 +75,15 @@ class paragraph {
 public:
     explicit paragraph(quell::rng choice) : choice_(choice) {}
 
-    [[nodiscard]] std::string write() {
-        const std::size_t kind = choice_.below(16);
-        if (kind < 8) {
-            story();
-        } else if (kind < 10) {
-            brackets();
-        } else if (kind < 12) {
+    [[nodiscard]] std::string write(material wanted) {
+        const std::size_t kind = choice_.below(20);
+        if (wanted == material::copies || kind < 5) {
             copies();
+        } else if (kind < 12) {
+            story();
         } else if (kind < 14) {
+            brackets();
+        } else if (kind < 17) {
             arithmetic();
         } else {
             lookups();
@@ -176,10 +182,14 @@ private:
         out_.append(pending.rbegin(), pending.rend());
     }
 
+    /// After the first time every letter is known from the one before it.
     void copies() {
-        for (std::size_t left = 3 + choice_.below(3); left > 0; --left) {
-            const std::string word = letters(4 + choice_.below(6));
-            add("copy ", word, " to ", word);
+        for (std::size_t left = 1 + choice_.below(3); left > 0; --left) {
+            const std::string word = letters(4 + choice_.below(8));
+            add("copy ", word, ":");
+            for (std::size_t again = 2 + choice_.below(3); again > 0; --again) {
+                add(" ", word);
+            }
             add(left > 1 ? "; " : ".");
         }
     }
@@ -188,10 +198,10 @@ private:
         for (std::size_t left = 4 + choice_.below(5); left > 0; --left) {
             const std::size_t a = choice_.below(10);
             const std::size_t b = choice_.below(10);
-            switch (choice_.below(3)) {
-                case 0: equation(a, '+', b, a + b); break;
-                case 1: equation(a + b, '-', b, a); break;
-                default: equation(a, '*', b, a * b); break;
+            if (choice_.below(2) == 0) {
+                equation(a, '+', b, a + b);
+            } else {
+                equation(a + b, '-', b, a);
             }
             add(left > 1 ? ", " : ".");
         }
@@ -212,13 +222,13 @@ private:
             if (keys.find(key) == std::string::npos) {
                 keys += key;
                 values += static_cast<char>('0' + choice_.below(10));
-                add("let ", key, " be ", std::string_view(values).substr(values.size() - 1));
+                add(keys.size() == 1 ? "let " : "", key, "=", std::string_view(values).substr(values.size() - 1));
                 add(keys.size() < n ? ", " : ";");
             }
         }
         for (std::size_t asked = 0; asked < n + 2; ++asked) {
             const std::size_t i = choice_.below(n);
-            add(" ", std::string_view(keys).substr(i, 1), " is ", std::string_view(values).substr(i, 1));
+            add(" ", std::string_view(keys).substr(i, 1), "=", std::string_view(values).substr(i, 1));
             add(asked + 1 < n + 2 ? "," : ".");
         }
     }
@@ -230,10 +240,10 @@ private:
 }  // namespace detail
 
 /// The first `bytes` bytes of the text of this seed; a longer text starts with the shorter one.
-[[nodiscard]] inline std::string text(std::uint64_t seed, std::size_t bytes) {
+[[nodiscard]] inline std::string text(std::uint64_t seed, std::size_t bytes, material wanted = material::mixed) {
     std::string all;
     for (std::uint64_t p = 0; all.size() < bytes; ++p) {
-        all += detail::paragraph(quell::rng(seed, p)).write();
+        all += detail::paragraph(quell::rng(seed, p)).write(wanted);
     }
     all.resize(bytes);
     return all;

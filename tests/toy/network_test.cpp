@@ -82,7 +82,11 @@ toy::shape small_shape() {
 }
 
 toy::train_options small_run(std::size_t steps, quell::executor threads) {
-    return {.out = {}, .steps = steps, .tokens_per_step = 256, .schedule = {.peak = 1e-2}, .threads = threads};
+    return {.out = {},
+            .steps = steps,
+            .stages = {{0.5, toy::material::copies, {8, 32}}, {0.5, toy::material::mixed, {4, 64}}},
+            .schedule = {.peak = 1e-2},
+            .threads = threads};
 }
 
 TEST(Train, HasTheSameBitsForAnyNumberOfThreads) {
