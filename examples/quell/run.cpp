@@ -120,6 +120,7 @@ result<void> run_model(const run_options& options, const job& how) {
         model->network = std::move(q.network);
     }
     bar.clear();
+    std::printf("%s", options.prompt.c_str());
     return generate(model->network, model->text, prompt, options, threads);
 }
 

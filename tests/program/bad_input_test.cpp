@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// Whatever is wrong with what the user hands in: one clear line on standard error, status 1 (2 for usage), nothing
+// written.
+#include "program/program.hpp"
+#include "support/llama_gguf.hpp"
+#include "support/safetensors_builder.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace {
+
+using program_test::outcome;
+using program_test::quell;
+
+class BadInput : public testing::Test {
+protected:
+    /// Fails with one line that names `expected`; no file appears beside those that were there.
+    void refuses(const std::vector<std::string>& arguments, int status, const std::string& expected) {
+        const std::vector<std::string> before = folder_.names();
+        const outcome o = quell(arguments);
+        EXPECT_EQ(o.status, status) << o.err;
+        EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
+        EXPECT_NE(o.err.find(expected), std::string::npos) << o.err << "does not name " << expected;
+        EXPECT_EQ(folder_.names(), before);
+    }
+
+    void refuses_model(const std::string& name, std::span<const std::byte> bytes, const std::string& expected) {
+        const std::string model = folder_.write(name, bytes);
+        refuses({"eval", "--model", model, "--recipe", "fp32", "--json", folder_.file("out.json")}, 1, expected);
+    }
+
+    support::temporary_folder folder_;
+};
+
+std::vector<std::byte> first_bytes(std::vector<std::byte> bytes, std::size_t count) {
+    bytes.resize(count);
+    return bytes;
+}
+
+TEST_F(BadInput, AnEmptyGguf) {
+    refuses_model("empty.gguf", {}, "empty.gguf");
+}
+
+TEST_F(BadInput, AGgufCutInItsHeader) {
+    refuses_model("cut.gguf", first_bytes(support::llama_gguf({}).build(), 300), "cut.gguf");
+}
+
+TEST_F(BadInput, AGgufCutInItsData) {
+    const std::vector<std::byte> whole = support::llama_gguf({}).build();
+    refuses_model("cut.gguf", first_bytes(whole, whole.size() - 100), "cut.gguf");
+}
+
+TEST_F(BadInput, AGgufWithAbsurdCounts) {
+    support::gguf_builder file = support::llama_gguf({});
+    file.claimed_tensors = std::uint64_t{1} << 62U;
+    refuses_model("absurd.gguf", file.build(), "4611686018427387904");
+}
+
+TEST_F(BadInput, AGgufTensorPastTheEnd) {
+    support::gguf_builder file = support::llama_gguf({});
+    file.tensors.back().offset = std::uint64_t{1} << 40U;
+    refuses_model("past.gguf", file.build(), file.tensors.back().name);
+}
+
+TEST_F(BadInput, SafetensorsWithOverlappingOffsets) {
+    const std::string header = R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},)"
+                               R"("b":{"dtype":"F32","shape":[4],"data_offsets":[8,24]}})";
+    refuses_model("overlap.safetensors", support::safetensors_file_of(header, 24), "b");
+}
+
+TEST_F(BadInput, NanInAWeight) {
+    support::gguf_builder file = support::llama_gguf({});
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const auto bytes = std::as_bytes(std::span(&nan, 1));
+    support::gguf_builder::tensor& tensor = file.tensors[3];
+    std::copy(bytes.begin(), bytes.end(), tensor.bytes.begin() + 20);
+    refuses_model("nan.gguf", file.build(), tensor.name);
+}
+
+TEST_F(BadInput, NanInTheWeightOfALayer) {
+    std::vector<float> weight(12, 1.0F);
+    weight[7] = std::numeric_limits<float>::quiet_NaN();
+    const std::string in =
+        folder_.write("in.safetensors", support::safetensors_builder().add("weight", {3, 4}, weight).build());
+    refuses({"layer", "--in", in, "--recipe", "rtn-w8a8", "--out", folder_.file("out.safetensors")}, 1,
+            "row 1, column 3");
+}
+
+TEST_F(BadInput, ATextThatIsNotUtf8) {
+    const std::string text = "good \xff bad";
+    const std::string path = folder_.write("text.txt", std::as_bytes(std::span(text)));
+    refuses({"eval", "--model", "toy", "--text", path, "--recipe", "fp32"}, 1, "text.txt");
+}
+
+TEST_F(BadInput, ATextThatIsTooShort) {
+    const std::string text = "short";
+    const std::string path = folder_.write("text.txt", std::as_bytes(std::span(text)));
+    refuses({"eval", "--model", "toy", "--text", path, "--recipe", "fp32"}, 1, "5 tokens");
+}
+
+TEST_F(BadInput, AModelThatDoesNotExist) {
+    refuses({"eval", "--model", folder_.file("none.gguf")}, 1, "none.gguf");
+}
+
+TEST_F(BadInput, AnUnknownRecipe) {
+    refuses({"eval", "--model", "toy", "--recipe", "rtn-w99"}, 2, "rtn-w99");
+}
+
+TEST_F(BadInput, AnUnknownInstructionSet) {
+    refuses({"eval", "--model", "toy", "--isa", "mmx"}, 2, "mmx");
+}
+
+TEST_F(BadInput, AnOutputFolderThatDoesNotExist) {
+    refuses({"eval", "--model", "toy", "--recipe", "fp32", "--json", folder_.file("no/out.json")}, 1, "no/out.json");
+    refuses({"train-toy", "--out", folder_.file("no/toy.safetensors")}, 1, "no/toy.safetensors");
+}
+
+TEST_F(BadInput, ARecipeThatNeedsCalibrationOnARealModel) {
+    const std::string model = folder_.write("model.gguf", support::llama_gguf({}).build());
+    refuses({"eval", "--model", model, "--recipe", "smoothquant-w8a8"}, 2, "--calib");
+}
+
+TEST_F(BadInput, AnUnknownOption) {
+    const outcome o = quell({"eval", "--no-such-option"});
+    EXPECT_EQ(o.status, 2);
+    EXPECT_NE(o.err.find("no-such-option"), std::string::npos);
+}
+
+}  // namespace

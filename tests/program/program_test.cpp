@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+#include "program/program.hpp"
+
+#include "quell/core/rng.hpp"
+#include "support/llama_gguf.hpp"
+#include "support/safetensors_builder.hpp"
+#include "support/shared_data.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace {
+
+using program_test::contents_of;
+using program_test::outcome;
+
+/// The rows of `eval --json`, by recipe.
+std::map<std::string, nlohmann::json> rows_of(std::vector<std::string> arguments) {
+    const support::temporary_folder folder;
+    arguments.insert(arguments.begin(), "eval");
+    arguments.insert(arguments.end(), {"--json", folder.file("out.json"), "--quiet"});
+    const outcome o = program_test::quell(arguments);
+    EXPECT_EQ(o.status, 0) << o.err;
+    const auto json = nlohmann::json::parse(contents_of(folder.file("out.json")), nullptr, false);
+    std::map<std::string, nlohmann::json> rows;
+    if (json.is_object()) {
+        for (const auto& row : json["rows"]) {
+            rows[row["recipe"]] = row;
+        }
+    }
+    return rows;
+}
+
+TEST(Program, ComparesRecipesOnBothToys) {
+    for (const char* model : {"toy", "toy-gelu"}) {
+        auto rows = rows_of({"--model", model, "--tokens", "4096", "--recipe", "fp32,rtn-w8a8,rtn-w4a4"});
+        ASSERT_EQ(rows.size(), 3U) << model;
+        EXPECT_EQ(rows["fp32"]["kl_divergence"], 0.0);
+        EXPECT_EQ(rows["fp32"]["top1_agreement"], 100.0);
+        EXPECT_GT(rows["rtn-w8a8"]["kl_divergence"], 0.0);
+        EXPECT_LT(rows["rtn-w8a8"]["kl_divergence"], 0.01);
+        EXPECT_GT(rows["rtn-w4a4"]["kl_divergence"], rows["rtn-w8a8"]["kl_divergence"]);
+        EXPECT_GT(rows["rtn-w4a4"]["perplexity"], rows["fp32"]["perplexity"]);
+        EXPECT_LT(rows["rtn-w4a4"]["bytes"], rows["rtn-w8a8"]["bytes"]);
+        EXPECT_LT(rows["rtn-w8a8"]["bytes"], rows["fp32"]["bytes"]);
+        EXPECT_EQ(rows["rtn-w8a8"]["weight_bits_nominal"], 8.0);
+        EXPECT_GT(rows["rtn-w8a8"]["weight_bits_stored"], 8.0);
+    }
+}
+
+TEST(Program, PlantedOutliersHurtRoundingAndSmoothingHelps) {
+    auto rows = rows_of(
+        {"--model", "toy", "--plant", "channels", "--tokens", "4096", "--recipe", "fp32,rtn-w8a8,smoothquant-w8a8"});
+    ASSERT_EQ(rows.size(), 3U);
+    EXPECT_LT(rows["smoothquant-w8a8"]["kl_divergence"], rows["rtn-w8a8"]["kl_divergence"]);
+}
+
+TEST(Program, AQuantizedHeadCostsLittleAndSavesBytes) {
+    auto whole = rows_of({"--model", "toy", "--tokens", "4096", "--recipe", "rtn-w8a8"});
+    auto small = rows_of({"--model", "toy", "--tokens", "4096", "--recipe", "rtn-w8a8", "--embedding-bits", "8"});
+    ASSERT_EQ(small.size(), 1U);
+    EXPECT_LT(small["rtn-w8a8"]["model_bits_stored"], whole["rtn-w8a8"]["model_bits_stored"]);
+    EXPECT_LT(small["rtn-w8a8"]["kl_divergence"], 0.01);
+}
+
+TEST(Program, GivesTheSameFiguresForAnyThreadCountAndInstructionSet) {
+    const std::vector<std::string> arguments = {"--model", "toy", "--tokens", "2048", "--recipe", "rtn-w4a8-g32"};
+    const auto run = [&](const std::vector<std::string>& more) {
+        std::vector<std::string> all = arguments;
+        all.insert(all.end(), more.begin(), more.end());
+        return rows_of(all)["rtn-w4a8-g32"]["kl_divergence"];
+    };
+    const auto one = run({"--threads", "1"});
+    EXPECT_TRUE(one.is_number());
+    EXPECT_EQ(one, run({"--threads", "3"}));
+    EXPECT_EQ(one, run({"--isa", "scalar"}));
+}
+
+TEST(Program, ContinuesAPrompt) {
+    const outcome o = program_test::quell({"run", "--model", "toy", "--prompt", "The old fox ", "-n", "12", "--quiet"});
+    EXPECT_EQ(o.status, 0) << o.err;
+    EXPECT_EQ(o.out.size(), std::string("The old fox ").size() + 12 + 1) << o.out;
+    EXPECT_EQ(o.out, program_test::quell({"run", "--model", "toy", "--prompt", "The old fox ", "-n", "12", "--recipe",
+                                          "fp32", "--threads", "1", "--quiet"})
+                         .out);
+}
+
+TEST(Program, QuantizesOneMatrix) {
+    const support::temporary_folder folder;
+    quell::rng random(1);
+    const std::vector<float> weight = support::random_weight(random, 24, 40);
+    const std::vector<float> inputs = support::random_weight(random, 7, 40);
+    const std::string in = folder.write(
+        "in.safetensors",
+        support::safetensors_builder().add("weight", {24, 40}, weight).add("inputs", {7, 40}, inputs).build());
+    const std::string out = folder.file("out.safetensors");
+    const outcome o = program_test::quell({"layer", "--in", in, "--recipe", "rtn-w4a8-g32", "--out", out});
+    ASSERT_EQ(o.status, 0) << o.err;
+    EXPECT_NE(o.out.find("weight error"), std::string::npos);
+    EXPECT_NE(o.out.find("output error"), std::string::npos);
+    const std::string written = contents_of(out);
+    for (const char* tensor : {"dequantized", "codes", "scales"}) {
+        EXPECT_NE(written.find(tensor), std::string::npos) << tensor;
+    }
+    EXPECT_EQ(written.find("zeros"), std::string::npos);
+}
+
+TEST(Program, RunsModelsOfUnfriendlySizes) {
+    const support::temporary_folder folder;
+    const support::llama_shape sizes{
+        .vocab = 512, .width = 24, .layers = 1, .heads = 3, .kv_heads = 1, .ff_width = 172};
+    const std::string model = folder.write("odd.gguf", support::llama_gguf(sizes).build());
+    auto rows = rows_of(
+        {"--model", model, "--tokens", "256", "--context", "64", "--recipe", "fp32,rtn-w8a8,rtn-w4a8-g128,rtn-w4a4"});
+    ASSERT_EQ(rows.size(), 4U);
+    for (const auto& [recipe, row] : rows) {
+        EXPECT_TRUE(std::isfinite(row["perplexity"].get<double>())) << recipe;
+    }
+}
+
+/// The reference figure comes from an independent implementation; see the notes beside the data.
+TEST(Program, AgreesWithTheReferenceOnARealModel) {
+    const auto model = support::shared_file("data/SmolLM2-135M-Instruct.Q4_1.gguf");
+    const auto text = support::shared_file("data/wikitext2-evaluation.txt");
+    if (!model || !text) {
+        GTEST_SKIP() << "no SmolLM2-135M-Instruct.Q4_1.gguf with its texts here";
+    }
+    auto rows = rows_of({"--model", *model, "--text", *text, "--tokens", "5120", "--recipe",
+                         "fp32,absmax-w8a8,rtn-w8a8,absmax-w4a8-g128,rtn-w4a8-g128"});
+    ASSERT_EQ(rows.size(), 5U);
+    EXPECT_NEAR(rows["fp32"]["perplexity"].get<double>(), 31.75, 0.003 * 31.75);
+    EXPECT_NEAR(rows["absmax-w8a8"]["kl_divergence"].get<double>(), 0.038, 0.0038);
+    EXPECT_NEAR(rows["absmax-w4a8-g128"]["kl_divergence"].get<double>(), 0.729, 0.0729);
+    EXPECT_LT(rows["rtn-w8a8"]["kl_divergence"], rows["absmax-w8a8"]["kl_divergence"]);
+    EXPECT_LT(rows["rtn-w4a8-g128"]["kl_divergence"], rows["absmax-w4a8-g128"]["kl_divergence"]);
+}
+
+}  // namespace
