@@ -52,9 +52,8 @@ public:
           scores_(threads * rows_per_block * score_stride_) {}
 
     /// Shapes   q and out [tokens, query_width]; the cache holds position + tokens tokens of this layer.
-    /// Cost     2 tokens (position + tokens / 2) query_width multiply-adds; the same bits for any number of threads,
-    /// and
-    ///          for any division of a text into calls.
+    /// Cost     2 tokens (position + tokens / 2) query_width multiply-adds; the bits depend neither on the number of
+    ///          threads nor on how a text is divided into calls.
     void run(const kv_cache& cache, std::size_t layer, std::size_t position, quell::matrix_view<const float> q,
              quell::matrix_view<float> out, const quell::executor& threads) {
         const std::size_t blocks = (q.rows() + rows_per_block - 1) / rows_per_block;

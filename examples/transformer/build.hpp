@@ -9,8 +9,10 @@
 #include "transformer/model.hpp"
 #include "transformer/rope.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -115,6 +117,11 @@ inline quell::result<model> build_model(const config& c, checkpoint& from, const
     m.rope_factors = rope_factors(c);
     if (from.has("rope_freqs.weight")) {
         QUELL_TRY(m.rope_factors, from.vector("rope_freqs.weight", c.head_size / 2));
+        const auto bad = std::ranges::find_if(m.rope_factors, [](float f) { return !(f > 0.0F); });
+        if (bad != m.rope_factors.end()) {
+            return quell::io::failure(quell::errc::bad_value, file, "tensor \"rope_freqs.weight\" holds ",
+                                      std::to_string(*bad), " at element ", bad - m.rope_factors.begin());
+        }
     }
     m.blocks.reserve(c.layers);
     for (std::size_t l = 0; l < c.layers; ++l) {

@@ -40,15 +40,13 @@ inline void head_logits(const model& network, quell::matrix_view<const float> hi
 
 class session {
 public:
-    /// Room for `capacity` tokens. The model must outlive the session; its embedding is in float.
+    /// Room for `capacity` tokens. The model must outlive the session.
     session(const model& network, const quell::executor& threads, std::size_t capacity)
         : network_(network),
           threads_(threads),
           cache_(network.shape, capacity),
           rope_(network.shape, network.rope_factors, capacity),
-          attention_(network.shape, capacity, threads.concurrency()) {
-        QUELL_EXPECTS(std::holds_alternative<quell::quant::float_linear>(*network.embedding), "a float embedding");
-    }
+          attention_(network.shape, capacity, threads.concurrency()) {}
 
     /// Appends tokens. The same ids give the same bits however they are divided into calls, as long as no linear has a
     /// scale for a whole batch. Allocates only when a call has more tokens than every call before it.
@@ -157,10 +155,10 @@ private:
     }
 
     void embed(std::span<const std::int32_t> ids, quell::matrix_view<float> stream) const {
-        const auto& table = *std::get_if<quell::quant::float_linear>(network_.embedding.get());
         for_row_ranges(threads_, ids.size(), [&](std::size_t first, std::size_t last) {
             for (std::size_t t = first; t < last; ++t) {
-                table.copy_row(static_cast<std::size_t>(ids[t]), stream.row(t));
+                const auto row = static_cast<std::size_t>(ids[t]);
+                std::visit([&](const auto& table) { table.copy_row(row, stream.row(t)); }, *network_.embedding);
             }
         });
     }

@@ -87,6 +87,20 @@ TEST(Load, KeepsTheOrderAndTheBiasesOfQwen2) {
     EXPECT_EQ(logits_of(from_folder.network), logits_of(support::load_or_fail(folder.path("m.gguf")).network));
 }
 
+TEST(Load, TakesTheFactorsOfTheRotationsFromAGgufFile) {
+    random_model random(two_layers());
+    const temporary_folder folder;
+    random.shapes["rope_freqs.weight"] = {4};
+    random.weights["rope_freqs.weight"] = {1.0F, 1.5F, 2.0F, 8.0F};
+    support::write_gguf(random, folder.path("m.gguf"));
+    const auto loaded = support::load_or_fail(folder.path("m.gguf"));
+    EXPECT_TRUE(std::ranges::equal(loaded.network.rope_factors, random.weights["rope_freqs.weight"]));
+    random.weights["rope_freqs.weight"][2] = 0.0F;
+    support::write_gguf(random, folder.path("m.gguf"));
+    EXPECT_EQ(message_of(transformer::load(folder.path("m.gguf"), {})),
+              folder.path("m.gguf") + ": tensor \"rope_freqs.weight\" holds 0.000000 at element 2");
+}
+
 TEST(Load, GivesTheTokenizerThatBelongsToTheModel) {
     const temporary_folder folder;
     support::write_folder(random_model(two_layers()), folder);

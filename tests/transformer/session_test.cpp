@@ -2,6 +2,7 @@
 #include "transformer/session.hpp"
 
 #include "quell/core/thread_pool.hpp"
+#include "quell/layer.hpp"
 #include "random_model.hpp"
 #include "reference/llama.hpp"
 #include "transformer/graph.hpp"
@@ -12,6 +13,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <numeric>
 #include <vector>
@@ -186,6 +188,24 @@ TEST(Session, UsesTheFactorsOfTheRotations) {
     session s(network, {}, 20);
     ASSERT_TRUE(s.prefill(ids));
     EXPECT_NEAR(logits_of(s)(19, 7), oracle.logits(ids)[19][7], 2e-5);
+}
+
+TEST(Session, LooksTokensUpInAQuantizedEmbedding) {
+    const support::random_model random(changed([](config& c) { c.tied_head = true; }));
+    model network = support::network_of(random);
+    const auto ids = support::random_ids(20, random.shape.vocab);
+    for (const char* name : {"absmax-w8a8", "absmax-w4a8-g32"}) {
+        const auto recipe = quell::quant::find_recipe(name);
+        ASSERT_TRUE(recipe);
+        const quell::matrix<float> w = quell::quant::weight(*support::network_of(random).embedding);
+        auto table = quell::quant::make_linear(*recipe, w.view());
+        ASSERT_TRUE(table);
+        const quell::matrix<float> rounded = quell::quant::weight(*table);
+        network.embedding = std::make_shared<const quell::quant::linear>(*std::move(table));
+        const auto quantized = hidden_in_calls(network, ids, {});
+        network.embedding = std::make_shared<const quell::quant::linear>(quell::quant::float_linear(rounded.view()));
+        EXPECT_EQ(quantized, hidden_in_calls(network, ids, {})) << name;
+    }
 }
 
 TEST(Session, ShowsEveryInputOfTheGraphInOrder) {

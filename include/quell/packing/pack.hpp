@@ -37,6 +37,9 @@ inline namespace QUELL_BASELINE {
 /// Requires panels in float.
 [[nodiscard]] matrix<float> unpack_f32(const packed_matrix& packed);
 
+/// Row `row` of any packed weight into `out` [in], dequantized: the lookup of an embedding.
+void unpack_row(const packed_matrix& packed, std::size_t row, std::span<float> out);
+
 namespace detail {
 
 using kernels::k_chunk;
@@ -219,13 +222,19 @@ inline void put_w4_scale(const panel_shape& shape, std::byte* panel, std::size_t
     return (k % k_chunk < k_chunk / 2 ? both & 15 : both >> 4) - 8;
 }
 
+[[nodiscard]] inline float unpack_scale(const panel_shape& shape, const std::byte* panel, std::size_t group,
+                                        std::size_t j) {
+    if (shape.format == kernels::panel_format::w4) {
+        return w4_scale(shape, panel, group, j);
+    }
+    float scale = 0.0F;
+    std::memcpy(&scale, panel + shape.w8_scales_at() + 4 * j, sizeof(scale));
+    return scale;
+}
+
 inline void unpack_scales(const panel_shape& shape, const std::byte* panel, std::size_t j, std::span<float> scales) {
     for (std::size_t g = 0; g < scales.size(); ++g) {
-        if (shape.format == kernels::panel_format::w4) {
-            scales[g] = w4_scale(shape, panel, g, j);
-        } else {
-            std::memcpy(&scales[g], panel + shape.w8_scales_at() + 4 * j, 4);
-        }
+        scales[g] = unpack_scale(shape, panel, g, j);
     }
 }
 
@@ -310,6 +319,27 @@ inline matrix<float> unpack_f32(const packed_matrix& packed) {
         }
     }
     return w;
+}
+
+inline void unpack_row(const packed_matrix& packed, std::size_t row, std::span<float> out) {
+    const kernels::panel_view view = packed.panels();
+    const kernels::panel_shape& shape = view.shape;
+    QUELL_EXPECTS(row < shape.n && out.size() == shape.k, "a row of the weight");
+    const std::byte* panel = view.data + row / kernels::panel_rows * shape.panel_bytes();
+    const std::size_t j = row % kernels::panel_rows;
+    if (shape.format == kernels::panel_format::f32) {
+        for (std::size_t k = 0; k < out.size(); ++k) {
+            std::memcpy(&out[k], panel + (k * kernels::panel_rows + j) * sizeof(float), sizeof(float));
+        }
+        return;
+    }
+    const std::size_t group = shape.group == 0 ? shape.k : shape.group;
+    for (std::size_t first = 0; first < out.size(); first += group) {
+        const float scale = detail::unpack_scale(shape, panel, first / group, j);
+        for (std::size_t k = first; k < std::min(first + group, out.size()); ++k) {
+            out[k] = scale * static_cast<float>(detail::unpack_code(shape, panel, j, k));
+        }
+    }
 }
 
 }  // namespace QUELL_BASELINE

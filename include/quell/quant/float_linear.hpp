@@ -13,7 +13,6 @@
 #include "quell/packing/pack.hpp"
 
 #include <cstddef>
-#include <cstring>
 #include <span>
 
 namespace quell::quant {
@@ -38,16 +37,7 @@ public:
     [[nodiscard]] matrix<float> weight() const { return packing::unpack_f32(weight_); }
 
     /// Row `row` of the weight into `out` [in]: the lookup of an embedding.
-    void copy_row(std::size_t row, std::span<float> out) const {
-        QUELL_EXPECTS(row < out_features() && out.size() == in_features(), "a row of the weight");
-        const kernels::panel_view view = panels();
-        const auto* lane =
-            reinterpret_cast<const float*>(view.data + row / kernels::panel_rows * view.shape.panel_bytes()) +
-            row % kernels::panel_rows;
-        for (std::size_t k = 0; k < out.size(); ++k) {
-            out[k] = lane[k * kernels::panel_rows];
-        }
-    }
+    void copy_row(std::size_t row, std::span<float> out) const { packing::unpack_row(weight_, row, out); }
 
 private:
     packing::packed_matrix weight_;

@@ -66,6 +66,14 @@ public:
         return w;
     }
 
+    /// Row `row` of weight() into `out` [in].
+    void copy_row(std::size_t row, std::span<float> out) const {
+        packing::unpack_row(weight_, row, out);
+        for (std::size_t c = 0; c < out.size() && !channel_scale_.empty(); ++c) {
+            out[c] *= channel_scale_[c];
+        }
+    }
+
 private:
     quantized_linear(packing::packed_matrix weight, activation_scheme activations, buffer<float> bias,
                      buffer<float> channel_scale)
