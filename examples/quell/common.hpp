@@ -4,15 +4,14 @@
 #pragma once
 
 #include "commands.hpp"
+#include "quell/core/executor.hpp"
+#include "quell/core/progress.hpp"
 #include "quell/core/result.hpp"
 #include "quell/core/thread_pool.hpp"
-#include "quell/io/atomic_file.hpp"
-#include "quell/io/mapped_file.hpp"
 #include "quell/kernels/dispatch.hpp"
-#include "toy/corpus.hpp"
-#include "toy/embedded.hpp"
-#include "transformer/load.hpp"
+#include "transformer/loaded.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -60,38 +59,15 @@ inline bool is_toy(std::string_view model) {
     return model == "toy" || model == "toy-gelu";
 }
 
-inline result<transformer::loaded> load_model(const std::string& model, const quell::executor& threads,
-                                              const quell::progress_callback& progress) {
-    if (is_toy(model)) {
-        return transformer::load_bytes(toy::weights(model), model, threads);
-    }
-    return transformer::load(model, threads, progress);
-}
+/// toy, toy-gelu, a file or a folder.
+result<transformer::loaded> load_model(const std::string& model, const quell::executor& threads,
+                                       const quell::progress_callback& progress);
 
 /// The ids of a text file, or of the built-in text of that seed; at most `limit` of them when that is not 0.
-inline result<std::vector<std::int32_t>> read_ids(const std::string& text, std::uint64_t builtin_seed,
-                                                  const transformer::tokenizer& tokenizer, std::size_t limit) {
-    std::string content;
-    if (text == "builtin") {
-        content = toy::text(builtin_seed, toy::builtin_bytes);
-    } else {
-        QUELL_TRY(const std::vector<std::byte> bytes, quell::io::read_file(text));
-        content.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    }
-    auto ids = tokenizer.encode(content);
-    if (!ids) {
-        return ids.error().in(text);
-    }
-    if (limit > 0 && ids->size() > limit) {
-        ids->resize(limit);
-    }
-    return ids;
-}
+result<std::vector<std::int32_t>> read_ids(const std::string& text, std::uint64_t builtin_seed,
+                                           const transformer::tokenizer& tokenizer, std::size_t limit);
 
 /// Whether a file can be made there, asked before long work instead of after it.
-inline result<void> check_writable(const std::string& path) {
-    QUELL_TRY_VOID(quell::io::atomic_file::create(path));
-    return {};
-}
+result<void> check_writable(const std::string& path);
 
 }  // namespace program

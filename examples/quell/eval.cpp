@@ -6,8 +6,10 @@
 #include "evaluate.hpp"
 #include "progress_bar.hpp"
 #include "quantize_model.hpp"
+#include "quell/io/files.hpp"
 #include "speed.hpp"
 #include "table.hpp"
+#include "toy/corpus.hpp"
 #include "toy/plant.hpp"
 
 #include <cmath>

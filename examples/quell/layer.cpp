@@ -4,7 +4,9 @@
 /// so that inputs x dequantized^T stands for the original output.
 #include "commands.hpp"
 #include "common.hpp"
+#include "quell/io/safetensors.hpp"
 #include "quell/io/safetensors_writer.hpp"
+#include "quell/io/to_float.hpp"
 #include "quell/packing/layout.hpp"
 #include "quell/quant/make_linear.hpp"
 #include "quell/report/error_stats.hpp"

@@ -4,12 +4,9 @@
 #pragma once
 
 #include "common.hpp"
-#include "quell/model/apply.hpp"
-#include "quell/model/plan_json.hpp"
-#include "quell/quant/make_linear.hpp"
+#include "quell/model/plan.hpp"
 #include "quell/report/layer_report.hpp"
-#include "speed.hpp"
-#include "transformer/adapter.hpp"
+#include "transformer/model.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -36,14 +33,7 @@ public:
         return jobs;
     }
 
-    static result<job> from_plan_file(const std::string& path) {
-        QUELL_TRY(const std::vector<std::byte> bytes, quell::io::read_file(path));
-        const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-        QUELL_TRY(quell::model::plan read, quell::model::plan_from_text(text, path));
-        job j({});
-        j.plan_ = std::make_shared<quell::model::plan>(std::move(read));
-        return j;
-    }
+    static result<job> from_plan_file(const std::string& path);
 
     [[nodiscard]] std::string name() const { return plan_ ? plan_->recipe : recipe_.name; }
     [[nodiscard]] bool is_float() const { return !plan_ && recipe_.is_float(); }
@@ -70,9 +60,7 @@ public:
         }
         return bits;
     }
-    [[nodiscard]] result<quell::model::plan> plan_for(const quell::graph& g) const {
-        return plan_ ? result<quell::model::plan>(*plan_) : quell::model::make_plan(g, recipe_);
-    }
+    [[nodiscard]] result<quell::model::plan> plan_for(const quell::graph& g) const;
 
 private:
     explicit job(quell::quant::recipe how) : recipe_(std::move(how)) {}
@@ -114,79 +102,8 @@ struct quantized {
 };
 
 /// All weights, gains and biases; tied ones once.
-inline std::size_t parameters(const transformer::model& m) {
-    const auto& embedding = *m.embedding;
-    const std::size_t table = quell::quant::out_features(embedding) * quell::quant::in_features(embedding);
-    std::size_t count = (m.embedding == m.head ? 1 : 2) * table + m.final_norm.size();
-    for (const transformer::block& b : m.blocks) {
-        count += b.attn_norm.size() + b.ffn_norm.size();
-        transformer::for_each_linear(b, [&](const quell::quant::linear& l) {
-            count += quell::quant::out_features(l) * quell::quant::in_features(l) + quell::quant::bias(l).size();
-        });
-    }
-    return count;
-}
+std::size_t parameters(const transformer::model& m);
 
-/// Embedding and head at 8 bits a row or at 4 bits in groups of 32.
-inline result<void> quantize_tables(transformer::model& m, int bits, const quell::executor& threads) {
-    QUELL_TRY(const quell::quant::recipe how, quell::quant::find_recipe(bits == 8 ? "rtn-w8a8" : "rtn-w4a8-g32"));
-    const bool tied = m.embedding == m.head;
-    const auto rounded = [&](const quell::quant::linear& table) -> result<std::shared_ptr<const quell::quant::linear>> {
-        const quell::matrix<float> w = quell::quant::weight(table);
-        QUELL_TRY(quell::quant::linear l, quell::quant::make_linear(how, w.view(), {}, {}, threads));
-        return std::make_shared<const quell::quant::linear>(std::move(l));
-    };
-    QUELL_TRY(m.embedding, rounded(*m.embedding));
-    if (tied) {
-        m.head = m.embedding;
-        return {};
-    }
-    QUELL_TRY(m.head, rounded(*m.head));
-    return {};
-}
-
-/// The bytes of what is no site: embedding, head, gains and biases.
-inline std::size_t other_bytes(const transformer::model& m, int embedding_bits) {
-    const auto& table = *m.embedding;
-    const std::size_t rows = quell::quant::out_features(table);
-    const std::size_t cols = quell::quant::in_features(table);
-    std::size_t table_bytes = 4 * rows * cols;
-    if (const auto* q = std::get_if<quell::quant::quantized_linear>(&table); q != nullptr && embedding_bits != 32) {
-        table_bytes = quell::packing::stored_bytes(q->packed().form(), rows, cols);
-    }
-    std::size_t small = 4 * m.final_norm.size();
-    for (const transformer::block& b : m.blocks) {
-        small += 4 * (b.attn_norm.size() + b.ffn_norm.size());
-        transformer::for_each_linear(b,
-                                     [&](const quell::quant::linear& l) { small += 4 * quell::quant::bias(l).size(); });
-    }
-    return (m.embedding == m.head ? 1 : 2) * table_bytes + small;
-}
-
-inline result<quantized> quantize_model(const transformer::model& base, const job& how, const quantize_setup& setup) {
-    const stopwatch all;
-    std::vector<std::int32_t> calibration;
-    if (how.needs_calibration()) {
-        QUELL_TRY(calibration,
-                  read_ids(setup.calibration, toy::calibration_seed, *setup.tokenizer, setup.calibration_tokens));
-    }
-    const quell::model::engine engine = transformer::make_engine(base, calibration, setup.context, setup.threads);
-    QUELL_TRY(const quell::model::plan plan, how.plan_for(engine.graph));
-    QUELL_TRY(
-        quell::model::quantized_model changed,
-        quell::model::apply(engine, plan,
-                            {.threads = setup.threads, .progress = setup.progress, .keep_float = setup.keep_float}));
-    quantized q{.network = {}, .report = std::move(changed.report)};
-    q.network = transformer::with_linears(base, std::move(changed));
-    if (setup.embedding_bits != 32 && !setup.keep_float) {
-        QUELL_TRY_VOID(quantize_tables(q.network, setup.embedding_bits, setup.threads));
-    }
-    q.bytes = other_bytes(q.network, setup.embedding_bits);
-    for (const quell::report::layer_report& layer : q.report.layers) {
-        q.bytes += layer.stored_bytes;
-    }
-    q.seconds = all.seconds();
-    return q;
-}
+result<quantized> quantize_model(const transformer::model& base, const job& how, const quantize_setup& setup);
 
 }  // namespace program

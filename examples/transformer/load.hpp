@@ -16,8 +16,7 @@
 #include "transformer/checkpoint.hpp"
 #include "transformer/config_gguf.hpp"
 #include "transformer/config_json.hpp"
-#include "transformer/model.hpp"
-#include "transformer/tokenizer.hpp"
+#include "transformer/loaded.hpp"
 
 #include <cstddef>
 #include <set>
@@ -30,11 +29,6 @@
 #include <unistd.h>
 
 namespace transformer {
-
-struct loaded {
-    model network;
-    tokenizer text;
-};
 
 namespace detail {
 

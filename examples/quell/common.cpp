@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Reading models and texts: compiled once for all commands.
+#include "common.hpp"
+
+#include "quell/io/atomic_file.hpp"
+#include "quell/io/files.hpp"
+#include "toy/corpus.hpp"
+#include "toy/embedded.hpp"
+#include "transformer/load.hpp"
+
+#include <string>
+#include <vector>
+
+namespace program {
+
+result<transformer::loaded> load_model(const std::string& model, const quell::executor& threads,
+                                       const quell::progress_callback& progress) {
+    if (is_toy(model)) {
+        return transformer::load_bytes(toy::weights(model), model, threads);
+    }
+    return transformer::load(model, threads, progress);
+}
+
+result<std::vector<std::int32_t>> read_ids(const std::string& text, std::uint64_t builtin_seed,
+                                           const transformer::tokenizer& tokenizer, std::size_t limit) {
+    std::string content;
+    if (text == "builtin") {
+        content = toy::text(builtin_seed, toy::builtin_bytes);
+    } else {
+        QUELL_TRY(const std::vector<std::byte> bytes, quell::io::read_file(text));
+        content.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    }
+    auto ids = tokenizer.encode(content);
+    if (!ids) {
+        return ids.error().in(text);
+    }
+    if (limit > 0 && ids->size() > limit) {
+        ids->resize(limit);
+    }
+    return ids;
+}
+
+result<void> check_writable(const std::string& path) {
+    QUELL_TRY_VOID(quell::io::atomic_file::create(path));
+    return {};
+}
+
+}  // namespace program
