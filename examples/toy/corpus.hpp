@@ -25,10 +25,11 @@ inline constexpr std::uint64_t first_training_seed = 1000;
 /// How much of the evaluation text is the built-in text.
 inline constexpr std::size_t builtin_bytes = 16384;
 
-/// A network learns to look back from copies alone much sooner than from text in which they are rare.
+/// A network learns to look back from copies alone much sooner than from text in which they are rare; so for the rest.
 enum class material {
-    mixed,   ///< the text
-    copies,  ///< only its copied strings
+    mixed,      ///< the text
+    exercises,  ///< the text without its stories
+    copies,     ///< only its copied strings
 };
 
 namespace detail {
@@ -76,17 +77,17 @@ public:
     explicit paragraph(quell::rng choice) : choice_(choice) {}
 
     [[nodiscard]] std::string write(material wanted) {
-        const std::size_t kind = choice_.below(20);
+        const std::size_t kind = choice_.below(wanted == material::mixed ? 20 : 13);
         if (wanted == material::copies || kind < 5) {
             copies();
-        } else if (kind < 12) {
-            story();
-        } else if (kind < 14) {
+        } else if (kind < 7) {
             brackets();
-        } else if (kind < 17) {
+        } else if (kind < 10) {
             arithmetic();
-        } else {
+        } else if (kind < 13) {
             lookups();
+        } else {
+            story();
         }
         return std::move(out_) + "\n";
     }

@@ -32,12 +32,14 @@ struct stage {
 struct train_options {
     std::string out;
     architecture form = architecture::swiglu;
-    std::size_t steps = 3000;
+    std::size_t steps = 5000;
     std::uint64_t seed = 1;
-    /// Copies first, in short sequences: a network that has learnt to look back learns the text from there. Many small
-    /// steps do more for that than few large ones.
-    std::vector<stage> stages = {
-        {0.27, material::copies, {8, 64}}, {0.40, material::mixed, {4, 128}}, {0.33, material::mixed, {2, 512}}};
+    /// Copies first, in short sequences, then the other exercises: a network that has learnt to look back learns the
+    /// text from there. Many small steps do more for that than few large ones.
+    std::vector<stage> stages = {{0.30, material::copies, {8, 64}},
+                                 {0.25, material::exercises, {8, 64}},
+                                 {0.20, material::mixed, {4, 128}},
+                                 {0.25, material::mixed, {2, 512}}};
     cosine_schedule schedule = {};  ///< its number of steps is replaced
     adamw_options optimizer = {};
     quell::executor threads = {};

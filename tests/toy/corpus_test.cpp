@@ -19,8 +19,8 @@ std::uint64_t fnv1a(std::string_view bytes) {
 }
 
 TEST(Corpus, IsTheSameOnEveryPlatform) {
-    EXPECT_EQ(fnv1a(toy::text(toy::evaluation_seed, toy::builtin_bytes)), 10751544207841039617U);
-    EXPECT_EQ(fnv1a(toy::text(toy::first_training_seed + 1, 100000)), 11579308538082504071U);
+    EXPECT_EQ(fnv1a(toy::text(toy::evaluation_seed, toy::builtin_bytes)), 9460837136932241781U);
+    EXPECT_EQ(fnv1a(toy::text(toy::first_training_seed + 1, 100000)), 4932241452074751463U);
 }
 
 TEST(Corpus, OfMoreBytesStartsWithTheShorterOne) {

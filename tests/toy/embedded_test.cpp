@@ -65,7 +65,7 @@ TEST_P(Embedded, ReachesItsRecordedLossOnTheBuiltinText) {
     EXPECT_NEAR(builtin_loss(loaded->network, threads), expected, 0.02 * expected);
 }
 
-TEST_P(Embedded, IsClearlyBetterThanA5GramModel) {
+TEST_P(Embedded, IsFarBetterThanA5GramModel) {
     const auto file = quell::io::safetensors_file::parse(toy::weights(GetParam()), GetParam());
     ASSERT_TRUE(file) << file.error().message;
     const double loss = std::strtod(file->metadata().find("builtin_loss")->second.c_str(), nullptr);
@@ -73,7 +73,7 @@ TEST_P(Embedded, IsClearlyBetterThanA5GramModel) {
     const double baseline_loss = baseline.loss(toy::text(toy::evaluation_seed, toy::builtin_bytes), 512);
     RecordProperty("bits_per_byte", std::to_string(loss / std::log(2.0)));
     RecordProperty("bits_per_byte_of_5_grams", std::to_string(baseline_loss / std::log(2.0)));
-    EXPECT_LT(loss, 0.75 * baseline_loss);
+    EXPECT_LT(loss, 0.6 * baseline_loss);
 }
 
 INSTANTIATE_TEST_SUITE_P(Toys, Embedded, testing::Values("toy", "toy-gelu"),
