@@ -133,7 +133,9 @@ private:
         l.weight = resized(l.weight, l.weight.rows() + channels, l.weight.cols());
         if (!l.bias.empty()) {
             quell::buffer<float> longer(l.bias.size() + channels);
-            std::ranges::copy(l.bias, longer.begin());
+            for (std::size_t i = 0; i < l.bias.size(); ++i) {  // gcc 12 warns of a copy of the whole, falsely
+                longer[i] = l.bias[i];
+            }
             l.bias = std::move(longer);
         }
     }
