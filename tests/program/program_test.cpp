@@ -125,8 +125,8 @@ TEST(Program, RunsModelsOfUnfriendlySizes) {
 
 /// The reference figure comes from an independent implementation; see the notes beside the data.
 TEST(Program, AgreesWithTheReferenceOnARealModel) {
-    const auto model = support::shared_file("data/SmolLM2-135M-Instruct.Q4_1.gguf");
-    const auto text = support::shared_file("data/wikitext2-evaluation.txt");
+    const auto model = ::shared_file("data/SmolLM2-135M-Instruct.Q4_1.gguf");
+    const auto text = ::shared_file("data/wikitext2-evaluation.txt");
     if (!model || !text) {
         GTEST_SKIP() << "no SmolLM2-135M-Instruct.Q4_1.gguf with its texts here";
     }
