@@ -106,7 +106,7 @@ TEST_F(BadInput, ATextThatIsTooShort) {
 }
 
 TEST_F(BadInput, AModelThatDoesNotExist) {
-    refuses({"eval", "--model", folder_.file("none.gguf")}, 1, "none.gguf");
+    refuses({"eval", "--model", folder_.file("none.gguf"), "--recipe", "fp32"}, 1, "none.gguf");
 }
 
 TEST_F(BadInput, AnUnknownRecipe) {

@@ -26,7 +26,7 @@ struct llama_shape {
     std::uint64_t seed = 1;
 };
 
-/// GPT-2's printable stand-ins for the bytes 0 to 255, then "<unused N>".
+/// GPT-2's printable stand-ins for the bytes 0 to 255, then "<unusedN>".
 inline std::vector<std::string> byte_tokens(std::size_t count) {
     std::vector<std::string> tokens;
     unsigned next = 256;
@@ -38,7 +38,7 @@ inline std::vector<std::string> byte_tokens(std::size_t count) {
                                                    static_cast<char>(0x80U | (point & 63U))});
     }
     while (tokens.size() < count) {
-        tokens.push_back("<unused " + std::to_string(tokens.size()) + ">");
+        tokens.push_back("<unused" + std::to_string(tokens.size()) + ">");
     }
     tokens.resize(count);
     return tokens;
