@@ -103,6 +103,9 @@ TEST(Dispatch, ReportsAWordInTheEnvironmentThatNamesNoLevel) {
 }
 
 TEST(DispatchDeathTest, TakesTheLevelOfTheEnvironment) {
+    if (kernels::available().size() == 1) {
+        GTEST_SKIP() << "only one level here, and an emulator cannot start the test program again";
+    }
     GTEST_FLAG_SET(death_test_style, "threadsafe");  // a process that has not called best() yet
     const auto run = [] {
         setenv("QUELL_ISA", "scalar", 1);
