@@ -13,7 +13,7 @@ namespace {
 using namespace quell;
 using support::edge;
 
-struct sizes {
+struct float_sizes {
     std::size_t m;
     std::size_t n;
     std::size_t k;
@@ -22,7 +22,7 @@ struct sizes {
 class GemmF32 : public support::LevelTest {
 protected:
     /// Runs one product with every operand against a guard page and compares all bits of y, gaps included.
-    void check(sizes s, std::uint64_t seed, std::size_t panels_at_once = 1000) {
+    void check(float_sizes s, std::uint64_t seed, std::size_t panels_at_once = 1000) {
         rng random(seed);
         const auto draw = [&](std::size_t size) {
             std::vector<float> v(size);

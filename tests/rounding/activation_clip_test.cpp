@@ -17,7 +17,7 @@ using quell::matrix;
 using quell::rounding::activation_clip;
 namespace rounding = quell::rounding;
 
-matrix<float> sample(std::size_t rows, std::size_t cols) {
+matrix<float> activations(std::size_t rows, std::size_t cols) {
     matrix<float> x(rows, cols);
     quell::rng random(3);
     for (std::size_t r = 0; r < rows; ++r) {
@@ -38,7 +38,7 @@ std::vector<std::vector<float>> rows_of(const matrix<float>& x) {
 }
 
 TEST(ActivationClip, MatchesTheOracle) {
-    const matrix<float> x = sample(24, 200);
+    const matrix<float> x = activations(24, 200);
     for (const int bits : {4, 8}) {
         activation_clip clip({.bits = bits});
         clip.add(x.view());
@@ -52,13 +52,13 @@ TEST(ActivationClip, MatchesTheOracle) {
 }
 
 TEST(ActivationClip, ClipsBellShapedRowsAtFewBitsOnly) {
-    const matrix<float> x = sample(64, 576);
+    const matrix<float> x = activations(64, 576);
     EXPECT_LT(rounding::find_activation_clip(x.view(), 4), 0.95F);
     EXPECT_GE(rounding::find_activation_clip(x.view(), 8), 0.9F);
 }
 
 TEST(ActivationClip, KeepsTheRangeOfRowsWithOneMassiveValue) {
-    matrix<float> x = sample(16, 576);
+    matrix<float> x = activations(16, 576);
     for (std::size_t r = 0; r < x.rows(); ++r) {
         x(r, 7) = 1e5F;
     }
@@ -72,7 +72,7 @@ TEST(ActivationClip, IsOneWithoutData) {
 }
 
 TEST(ActivationClip, MergesHalvesIntoTheWhole) {
-    const matrix<float> x = sample(50, 96);
+    const matrix<float> x = activations(50, 96);
     activation_clip whole({.bits = 4});
     activation_clip first({.bits = 4});
     activation_clip second({.bits = 4});
@@ -88,7 +88,7 @@ TEST(ActivationClip, MergesHalvesIntoTheWhole) {
 }
 
 TEST(ActivationClip, DoesNotDependOnBatchesOrThreads) {
-    const matrix<float> x = sample(50, 96);
+    const matrix<float> x = activations(50, 96);
     quell::thread_pool pool(3);
     activation_clip whole({.bits = 4});
     activation_clip batched({.bits = 4});

@@ -16,7 +16,7 @@ using toy_test::expect_gradient;
 using toy_test::fill;
 using toy_test::weighted_sum;
 
-const quell::executor serial;
+const quell::executor no_threads;
 
 matrix<double> random_matrix(std::size_t rows, std::size_t cols, std::uint64_t seed) {
     matrix<double> m(rows, cols);
@@ -32,11 +32,11 @@ TEST(Linear, HasTheGradientOfItsInputAndItsWeight) {
     matrix<double> y(7, 5);
     matrix<double> dx(7, 19);
     const auto loss = [&] {
-        layer.forward(x.view(), y.view(), serial);
+        layer.forward(x.view(), y.view(), no_threads);
         return weighted_sum(y.elements(), dy.elements());
     };
     loss();
-    layer.backward(dy.view(), dx.view(), serial);
+    layer.backward(dy.view(), dx.view(), no_threads);
     expect_gradient(x.elements(), dx.elements(), loss, "x");
     layer.for_each_parameter(
         [&](toy::parameter<double>& p) { expect_gradient(p.value.elements(), p.gradient.elements(), loss, p.name); });
@@ -59,10 +59,10 @@ TEST(Linear, InFloatAgreesWithDouble) {
     matrix<double> dx(101, 50);
     matrix<float> yf(101, 37);
     matrix<float> dxf(101, 50);
-    exact.forward(x.view(), y.view(), serial);
-    exact.backward(dy.view(), dx.view(), serial);
-    layer.forward(xf.view(), yf.view(), serial);
-    layer.backward(dyf.view(), dxf.view(), serial);
+    exact.forward(x.view(), y.view(), no_threads);
+    exact.backward(dy.view(), dx.view(), no_threads);
+    layer.forward(xf.view(), yf.view(), no_threads);
+    layer.backward(dyf.view(), dxf.view(), no_threads);
     for (std::size_t i = 0; i < y.elements().size(); ++i) {
         EXPECT_NEAR(y.elements()[i], yf.elements()[i], 1e-5);
     }
@@ -79,11 +79,11 @@ TEST(RmsNorm, HasTheGradientOfItsInputAndItsGain) {
     matrix<double> y(70, 6);
     matrix<double> dx(70, 6);
     const auto loss = [&] {
-        norm.forward(x.view(), y.view(), serial);
+        norm.forward(x.view(), y.view(), no_threads);
         return weighted_sum(y.elements(), dy.elements());
     };
     loss();
-    norm.backward(dy.view(), dx.view(), serial);
+    norm.backward(dy.view(), dx.view(), no_threads);
     expect_gradient(x.elements(), dx.elements(), loss, "x");
     norm.for_each_parameter(
         [&](toy::parameter<double>& p) { expect_gradient(p.value.elements(), p.gradient.elements(), loss, "gain"); });
@@ -95,11 +95,11 @@ TEST(Rope, HasTheGradientOfItsInput) {
     const matrix<double> dy = random_matrix(10, 8, 8);
     const auto loss = [&] {
         matrix<double> y = matrix<double>::copy_of(x.view());
-        positions.forward(y.view(), 5, serial);
+        positions.forward(y.view(), 5, no_threads);
         return weighted_sum(y.elements(), dy.elements());
     };
     matrix<double> dx = matrix<double>::copy_of(dy.view());
-    positions.backward(dx.view(), 5, serial);
+    positions.backward(dx.view(), 5, no_threads);
     expect_gradient(x.elements(), dx.elements(), loss, "x");
 }
 
@@ -108,7 +108,7 @@ TEST(Rope, TurnsTheHalvesOfAHeadByThePosition) {
     matrix<double> x(3, 4);
     x(2, 0) = 1.0;
     x(2, 3) = 1.0;
-    positions.forward(x.view(), 3, serial);
+    positions.forward(x.view(), 3, no_threads);
     EXPECT_NEAR(x(2, 0), std::cos(2.0), 1e-12);
     EXPECT_NEAR(x(2, 2), std::sin(2.0), 1e-12);
     EXPECT_NEAR(x(2, 1), -std::sin(0.2), 1e-12);
@@ -123,7 +123,7 @@ struct attention_case {
     matrix<double> v = random_matrix(batch.tokens(), 6, 11);
     matrix<double> out{batch.tokens(), 12};
 
-    void forward() { layer.forward(q.view(), k.view(), v.view(), out.view(), batch, serial); }
+    void forward() { layer.forward(q.view(), k.view(), v.view(), out.view(), batch, no_threads); }
 };
 
 TEST(Attention, EqualsTheFormula) {
@@ -163,7 +163,7 @@ TEST(Attention, HasTheGradientsOfQueriesKeysAndValues) {
         return weighted_sum(a.out.elements(), dout.elements());
     };
     loss();
-    a.layer.backward(dout.view(), dq.view(), dk.view(), dv.view(), serial);
+    a.layer.backward(dout.view(), dq.view(), dk.view(), dv.view(), no_threads);
     expect_gradient(a.q.elements(), dq.elements(), loss, "q", 11);
     expect_gradient(a.k.elements(), dk.elements(), loss, "k", 11);
     expect_gradient(a.v.elements(), dv.elements(), loss, "v", 11);
@@ -175,12 +175,12 @@ TEST(FeedForward, SwigluHasTheGradientsOfGateAndUp) {
     const matrix<double> dout = random_matrix(3, 5, 15);
     const auto loss = [&] {
         matrix<double> out(3, 5);
-        toy::swiglu<double>(gate.view(), up.view(), out.view(), serial);
+        toy::swiglu<double>(gate.view(), up.view(), out.view(), no_threads);
         return weighted_sum(out.elements(), dout.elements());
     };
     matrix<double> dgate = matrix<double>::copy_of(gate.view());
     matrix<double> dup = matrix<double>::copy_of(up.view());
-    toy::swiglu_backward<double>(dout.view(), dgate.view(), dup.view(), serial);
+    toy::swiglu_backward<double>(dout.view(), dgate.view(), dup.view(), no_threads);
     expect_gradient(gate.elements(), dgate.elements(), loss, "gate");
     expect_gradient(up.elements(), dup.elements(), loss, "up");
 }
@@ -190,11 +190,11 @@ TEST(FeedForward, GeluHasTheGradientOfUp) {
     const matrix<double> dout = random_matrix(3, 5, 17);
     const auto loss = [&] {
         matrix<double> out(3, 5);
-        toy::gelu<double>(up.view(), out.view(), serial);
+        toy::gelu<double>(up.view(), out.view(), no_threads);
         return weighted_sum(out.elements(), dout.elements());
     };
     matrix<double> dup = matrix<double>::copy_of(up.view());
-    toy::gelu_backward<double>(dout.view(), dup.view(), serial);
+    toy::gelu_backward<double>(dout.view(), dup.view(), no_threads);
     expect_gradient(up.elements(), dup.elements(), loss, "up");
 }
 
@@ -203,10 +203,10 @@ TEST(CrossEntropy, HasTheGradientOfTheLogits) {
     const std::array<std::uint8_t, 4> targets{0, 8, 3, 3};
     const auto loss = [&] {
         matrix<double> copy = matrix<double>::copy_of(logits.view());
-        return toy::cross_entropy(copy.view(), targets, serial);
+        return toy::cross_entropy(copy.view(), targets, no_threads);
     };
     matrix<double> gradient = matrix<double>::copy_of(logits.view());
-    EXPECT_GT(toy::cross_entropy(gradient.view(), targets, serial), 0.0);
+    EXPECT_GT(toy::cross_entropy(gradient.view(), targets, no_threads), 0.0);
     expect_gradient(logits.elements(), gradient.elements(), loss, "logits");
 }
 
@@ -219,13 +219,13 @@ TEST(TiedEmbedding, AddsTheGradientsOfBothItsUses) {
     matrix<double> logits(3, 7);
     const auto loss = [&] {
         table.forward(ids, x.view());
-        table.head(x.view(), logits.view(), serial);
+        table.head(x.view(), logits.view(), no_threads);
         return weighted_sum(logits.elements(), dlogits.elements());
     };
     loss();
     matrix<double> dx(3, 4);
-    table.head_backward(dlogits.view(), dx.view(), serial);
-    table.backward(ids, dx.view(), serial);
+    table.head_backward(dlogits.view(), dx.view(), no_threads);
+    table.backward(ids, dx.view(), no_threads);
     table.for_each_parameter(
         [&](toy::parameter<double>& p) { expect_gradient(p.value.elements(), p.gradient.elements(), loss, "table"); });
 }

@@ -36,10 +36,10 @@ std::vector<std::int32_t> builtin_ids() {
 
 run_record run_on_builtin_text(const transformer::model& m) {
     const std::vector<std::int32_t> ids = builtin_ids();
-    const std::size_t inputs = m.shape.layers * transformer::inputs_per_block;
+    const std::size_t points = m.shape.layers * transformer::inputs_per_block;
     run_record record{.logits = {ids.size(), m.shape.vocab},
-                      .magnitudes = std::vector<std::vector<float>>(inputs),
-                      .token_max = std::vector<std::vector<float>>(inputs)};
+                      .magnitudes = std::vector<std::vector<float>>(points),
+                      .token_max = std::vector<std::vector<float>>(points)};
     transformer::session run(m, {}, ids.size());
     run.observe([&](std::size_t input, quell::matrix_view<const float> x) {
         for (std::size_t t = 0; t < x.rows(); ++t) {

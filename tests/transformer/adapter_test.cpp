@@ -15,7 +15,7 @@
 
 namespace {
 
-transformer::config two_layers() {
+transformer::config biased_layers() {
     transformer::config c = support::small_config();
     c.layers = 2;
     c.qkv_bias = true;
@@ -30,7 +30,7 @@ std::vector<float> hidden_of(const transformer::model& m, const std::vector<std:
 
 TEST(Graph, GivesEverySiteItsInputAndItsShape) {
     for (const auto act : {transformer::activation::swiglu, transformer::activation::gelu}) {
-        transformer::config c = two_layers();
+        transformer::config c = biased_layers();
         c.act = act;
         const quell::graph g = transformer::make_graph(c);
         const bool gated = act == transformer::activation::swiglu;
@@ -54,7 +54,7 @@ TEST(Graph, GivesEverySiteItsInputAndItsShape) {
 }
 
 TEST(Adapter, LendsTheWeightsBiasesAndGainsThatWereLoaded) {
-    const support::random_model random(two_layers());
+    const support::random_model random(biased_layers());
     const transformer::model network = support::network_of(random);
     const quell::model::engine engine = transformer::make_engine(network, {}, 16, {});
     std::size_t found = 0;
@@ -79,7 +79,7 @@ TEST(Adapter, LendsTheWeightsBiasesAndGainsThatWereLoaded) {
 }
 
 TEST(Adapter, ShowsEveryCalibrationTokenOnceAtEveryInput) {
-    const transformer::model network = support::network_of(support::random_model(two_layers()));
+    const transformer::model network = support::network_of(support::random_model(biased_layers()));
     const auto ids = support::random_ids(40, network.shape.vocab);
     const quell::model::engine engine = transformer::make_engine(network, ids, 16, {});
     std::vector<std::size_t> rows(engine.graph.inputs.size());
@@ -104,7 +104,7 @@ transformer::model quantized(const transformer::model& network, const char* reci
 }
 
 TEST(Adapter, TakesBackAFloatModelThatComputesTheSameBits) {
-    const transformer::model network = support::network_of(support::random_model(two_layers()));
+    const transformer::model network = support::network_of(support::random_model(biased_layers()));
     const auto ids = support::random_ids(30, network.shape.vocab);
     const transformer::model same = quantized(network, "fp32");
     EXPECT_EQ(same.embedding, network.embedding);
@@ -112,7 +112,7 @@ TEST(Adapter, TakesBackAFloatModelThatComputesTheSameBits) {
 }
 
 TEST(Adapter, TakesBackAQuantizedModelThatIsCloseAndDoesNotDependOnThreads) {
-    const transformer::model network = support::network_of(support::random_model(two_layers()));
+    const transformer::model network = support::network_of(support::random_model(biased_layers()));
     const auto ids = support::random_ids(30, network.shape.vocab);
     const auto exact = hidden_of(network, ids);
     for (const char* recipe : {"absmax-w8a8", "smoothquant-w8a8", "absmax-w4a8-g32"}) {
