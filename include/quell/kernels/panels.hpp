@@ -14,15 +14,25 @@
 namespace quell::kernels {
 inline namespace QUELL_BASELINE {
 
-enum class panel_format : std::uint32_t {
-    f32 = 1,  ///< floats, [k][16]
-    w8 = 2,   ///< signed bytes, one f32 scale a row
-    w4 = 3,   ///< unsigned nibbles (code + 8), a scale a group or a row
-};
+/// Integer formats say how many bits a code has. Codes of 8 bits are signed; those of 4, 3, 2 and 1 bits are stored
+/// unsigned: plus 2^(bits - 1) where they are symmetric, as they are where they have a zero point or are signs.
+enum class panel_format : std::uint32_t { f32 = 1, w8 = 2, w4 = 3, w3 = 4, w2 = 5, w1 = 6 };
+
+[[nodiscard]] constexpr std::size_t bits_of(panel_format format) {
+    switch (format) {
+        case panel_format::f32: return 32;
+        case panel_format::w8: return 8;
+        case panel_format::w4: return 4;
+        case panel_format::w3: return 3;
+        case panel_format::w2: return 2;
+        case panel_format::w1: return 1;
+    }
+    return 0;
+}
 
 inline constexpr std::size_t panel_rows = 16;
 inline constexpr std::size_t k_step = 64;     ///< integer panels and activation rows are padded with zeros to this
-inline constexpr std::size_t k_chunk = 32;    ///< k that one 256-byte run of nibbles covers
+inline constexpr std::size_t k_chunk = 32;    ///< k whose codes of fewer than 8 bits share their bytes
 inline constexpr std::size_t max_k = 131072;  ///< the sum of max_k products 127 * 127 fits an int32
 
 [[nodiscard]] constexpr std::size_t round_up(std::size_t value, std::size_t step) {
@@ -38,57 +48,50 @@ inline constexpr std::size_t max_k = 131072;  ///< the sum of max_k products 127
     return group == 0 ? 1 : (k + group - 1) / group;
 }
 
-/// A weight [n, k] cut into panels. `group` and `scales` matter to w4 only: 32, 64, 128 or 0 for one scale a row.
+/// A weight [n, k] cut into panels. An integer panel is four runs, one after the other: the codes, the scales [group][16],
+/// the zeros [group][16] and, at 8 bits, the sums of codes [group][16].
 struct panel_shape {
     panel_format format = panel_format::f32;
     std::size_t n = 0;
     std::size_t k = 0;
-    std::size_t group = 0;
-    scale_type scales = scale_type::f32;  ///< how groups store theirs: f32 or f16; whole rows always use f32
+    std::size_t group = 0;                ///< a multiple of 32, or 0 for one scale a row
+    scale_type scales = scale_type::f32;  ///< f32 or f16
+    zero_type zeros = zero_type::none;    ///< integer: signed bytes; real: as the scales, at 1 bit the mean
 
     [[nodiscard]] constexpr std::size_t panels() const { return (n + panel_rows - 1) / panel_rows; }
     [[nodiscard]] constexpr std::size_t groups() const { return groups_in(k, group); }
 
-    /// Bytes of scales in front of each block of codes.
-    [[nodiscard]] constexpr std::size_t block_head() const {
-        return group == 0 ? 0 : group == k_chunk && scales == scale_type::f32 ? 128 : 64;
+    /// Bytes of one scale, of one zero, and of the codes of `length` k, a multiple of 32.
+    [[nodiscard]] constexpr std::size_t scale_bytes() const { return scales == scale_type::f16 ? 2 : 4; }
+    [[nodiscard]] constexpr std::size_t zero_bytes() const {
+        return zeros == zero_type::none ? 0 : zeros == zero_type::integer ? 1 : scale_bytes();
     }
-    /// k that one block covers; the last block of a row may be shorter.
-    [[nodiscard]] constexpr std::size_t block_k() const { return group < k_step ? k_step : group; }
-    [[nodiscard]] constexpr std::size_t block_bytes() const { return block_head() + block_k() * panel_rows / 2; }
+    [[nodiscard]] constexpr std::size_t code_bytes(std::size_t length) const {
+        return length / 8 * panel_rows * bits_of(format);
+    }
 
+    /// Offsets in a panel: of the codes of k ... k + 31, k a multiple of 32, and of what belongs to group g.
+    [[nodiscard]] constexpr std::size_t codes_at(std::size_t at) const { return code_bytes(at); }
+    [[nodiscard]] constexpr std::size_t scales_at(std::size_t g) const {
+        return code_bytes(padded_k(k)) + g * panel_rows * scale_bytes();
+    }
+    [[nodiscard]] constexpr std::size_t zeros_at(std::size_t g) const {
+        return scales_at(groups()) + g * panel_rows * zero_bytes();
+    }
+    [[nodiscard]] constexpr std::size_t sums_at(std::size_t g) const {
+        return zeros_at(groups()) + g * panel_rows * sum_bytes();
+    }
     [[nodiscard]] constexpr std::size_t panel_bytes() const {
-        switch (format) {
-            case panel_format::f32: return k * panel_rows * sizeof(float);
-            case panel_format::w8: return padded_k(k) * panel_rows + w8_foot;
-            case panel_format::w4: break;
-        }
-        const std::size_t codes = padded_k(k) * panel_rows / 2;
-        return group == 0 ? codes + w4_foot : codes + (k + block_k() - 1) / block_k() * block_head();
+        return format == panel_format::f32 ? k * panel_rows * sizeof(float) : round_up(sums_at(groups()), 64);
     }
     [[nodiscard]] constexpr std::size_t bytes() const { return panels() * panel_bytes(); }
-
-    /// Offset in a w4 panel of the 256 bytes of codes that hold k ... k + 31; k is a multiple of 32.
-    [[nodiscard]] constexpr std::size_t w4_codes_at(std::size_t at) const {
-        const std::size_t codes = at * panel_rows / 2;
-        return group == 0 ? codes : codes + (at / block_k() + 1) * block_head();
-    }
-    /// Offset in a w4 panel of the 16 scales of group g.
-    [[nodiscard]] constexpr std::size_t w4_scales_at(std::size_t g) const {
-        if (group == 0) {
-            return padded_k(k) * panel_rows / 2;
-        }
-        return group == k_chunk ? g / 2 * block_bytes() + g % 2 * (block_head() / 2) : g * block_bytes();
-    }
-    /// Offsets in a w8 panel of the 16 scales (f32) and of the 16 sums of codes (int32).
-    [[nodiscard]] constexpr std::size_t w8_scales_at() const { return padded_k(k) * panel_rows; }
-    [[nodiscard]] constexpr std::size_t w8_sums_at() const { return w8_scales_at() + panel_rows * sizeof(float); }
 
     friend constexpr bool operator==(const panel_shape&, const panel_shape&) = default;
 
 private:
-    static constexpr std::size_t w8_foot = panel_rows * (sizeof(float) + sizeof(std::int32_t));
-    static constexpr std::size_t w4_foot = panel_rows * sizeof(float);
+    [[nodiscard]] constexpr std::size_t sum_bytes() const {
+        return format == panel_format::w8 ? sizeof(std::int32_t) : 0;
+    }
 };
 
 /// Panels in somebody else's memory; `data` is 64-byte aligned and holds shape.bytes() bytes.

@@ -127,13 +127,13 @@ using code_block = std::array<std::uint32_t, kernels::k_step / 4>;
     for (std::size_t j = 0; j < panel_rows && first + j < shape.n && shape.k != 0; ++j) {
         scales[j] = q.scales(first + j, 0);
     }
-    std::memcpy(panel + shape.w8_scales_at(), scales.data(), sizeof(scales));
-    std::memcpy(panel + shape.w8_sums_at(), sums.data(), sizeof(sums));
+    std::memcpy(panel + shape.scales_at(0), scales.data(), sizeof(scales));
+    std::memcpy(panel + shape.sums_at(0), sums.data(), sizeof(sums));
     return outside;
 }
 
 inline void put_w4_scale(const panel_shape& shape, std::byte* panel, std::size_t group, std::size_t j, float scale) {
-    std::byte* scales = panel + shape.w4_scales_at(group);
+    std::byte* scales = panel + shape.scales_at(group);
     if (shape.scales == scale_type::f16) {
         const f16 half = to_f16(scale);
         std::memcpy(scales + j * sizeof(half), &half, sizeof(half));
@@ -144,7 +144,7 @@ inline void put_w4_scale(const panel_shape& shape, std::byte* panel, std::size_t
 
 [[nodiscard]] inline float w4_scale(const panel_shape& shape, const std::byte* panel, std::size_t group,
                                     std::size_t j) {
-    const std::byte* scales = panel + shape.w4_scales_at(group);
+    const std::byte* scales = panel + shape.scales_at(group);
     if (shape.scales == scale_type::f16) {
         f16 half;
         std::memcpy(&half, scales + j * sizeof(half), sizeof(half));
@@ -159,8 +159,8 @@ inline void put_w4_scale(const panel_shape& shape, std::byte* panel, std::size_t
                                                  std::byte* panel) {
     std::uint32_t outside = 0;
     for (std::size_t k = 0; k < shape.k; k += kernels::k_step) {
-        std::byte* low = panel + shape.w4_codes_at(k);
-        std::byte* high = panel + shape.w4_codes_at(k + k_chunk);
+        std::byte* low = panel + shape.codes_at(k);
+        std::byte* high = panel + shape.codes_at(k + k_chunk);
         for (std::size_t j = 0; j < panel_rows; ++j) {
             const code_block block = load_block(row_or_none(q, first + j), k);
             outside |= pack_w4_chunk(block.data(), low + 4 * j);
@@ -217,7 +217,7 @@ inline void put_w4_scale(const panel_shape& shape, std::byte* panel, std::size_t
         return static_cast<std::int8_t>(panel[k / 4 * 4 * panel_rows + 4 * j + k % 4]);
     }
     const std::size_t in_half = k % (k_chunk / 2);
-    const std::size_t at = shape.w4_codes_at(k / k_chunk * k_chunk) + in_half / 4 * 4 * panel_rows + 4 * j + k % 4;
+    const std::size_t at = shape.codes_at(k / k_chunk * k_chunk) + in_half / 4 * 4 * panel_rows + 4 * j + k % 4;
     const auto both = static_cast<int>(panel[at]);
     return (k % k_chunk < k_chunk / 2 ? both & 15 : both >> 4) - 8;
 }
@@ -228,7 +228,7 @@ inline void put_w4_scale(const panel_shape& shape, std::byte* panel, std::size_t
         return w4_scale(shape, panel, group, j);
     }
     float scale = 0.0F;
-    std::memcpy(&scale, panel + shape.w8_scales_at() + 4 * j, sizeof(scale));
+    std::memcpy(&scale, panel + shape.scales_at(0) + 4 * j, sizeof(scale));
     return scale;
 }
 
