@@ -106,7 +106,7 @@ struct operands {
                              .scales = scales.data(),
                              .sums = sums.data()},
                             0, s.m);
-        const auto gemm = shape.format == kernels::panel_format::w8 ? table.gemm_w8a8 : table.gemm_w4a8;
+        const auto gemm = table.gemm;
         gemm({.w = {shape, data},
               .a = codes.data(),
               .lda = stride,

@@ -41,7 +41,7 @@ int main() {
                 table.quantize_rows(quantize, 0, 1);
             }
             together.arrive_and_wait();
-            table.gemm_w4a8(product, thread * share, std::min((thread + 1) * share, panels));
+            table.gemm(product, thread * share, std::min((thread + 1) * share, panels));
             together.arrive_and_wait();
         }
     };

@@ -35,8 +35,7 @@ TEST(Dispatch, HasATableForExactlyTheAvailableLevels) {
         if (table != nullptr) {
             EXPECT_EQ(table->level, level);
             EXPECT_NE(table->quantize_rows, nullptr);
-            EXPECT_NE(table->gemm_w8a8, nullptr);
-            EXPECT_NE(table->gemm_w4a8, nullptr);
+            EXPECT_NE(table->gemm, nullptr);
             EXPECT_NE(table->gemm_f32, nullptr);
         }
     }

@@ -99,10 +99,9 @@ public:
             .ldy = ldy_,
             .accumulate = accumulate_,
         };
-        const auto gemm = q_.form.bits == 8 ? table.gemm_w8a8 : table.gemm_w4a8;
         const std::size_t all = panels.shape.panels();
         for (std::size_t p = 0; p < all; p += split ? 1 : all) {
-            gemm(args, p, split ? p + 1 : all);
+            table.gemm(args, p, split ? p + 1 : all);
         }
         return {y, y + before_.size()};
     }
@@ -259,8 +258,7 @@ TEST_P(GemmInteger, MultipliesEveryPairOfCodesInEveryPosition) {
             const std::vector<float> ones(values, 1.0F);
             std::vector<float> y(values * n);
             const auto packed = packing::pack(q);
-            const auto gemm = f.form.bits == 8 ? table->gemm_w8a8 : table->gemm_w4a8;
-            gemm({.w = packed->panels(),
+            table->gemm({.w = packed->panels(),
                   .a = a.data(),
                   .lda = 64,
                   .a_scales = ones.data(),
@@ -312,7 +310,7 @@ TEST_P(GemmInteger, GivesTheSameBitsOnAnyNumberOfThreads) {
         std::vector<float> y(7 * 200);
         thread_pool pool(threads);
         pool.parallel_for(packed->panels().shape.panels(), [&](std::size_t p) {
-            table->gemm_w4a8({.w = packed->panels(),
+            table->gemm({.w = packed->panels(),
                               .a = a.data(),
                               .lda = 320,
                               .a_scales = a_scales.data(),
@@ -337,9 +335,10 @@ TEST_P(GemmInteger, IsExactAtTheLongestRow) {
     q.scales(0, 0) = 1.0F;
     const std::vector<std::int8_t> a(k, -127);
     const float one = 1.0F;
+    const auto sum = -127 * static_cast<std::int32_t>(k);
     float y = 0.0F;
     const auto packed = packing::pack(q);
-    table->gemm_w8a8({.w = packed->panels(), .a = a.data(), .lda = k, .a_scales = &one, .m = 1, .y = &y, .ldy = 1}, 0,
+    table->gemm({.w = packed->panels(), .a = a.data(), .lda = k, .a_scales = &one, .a_sums = &sum, .m = 1, .y = &y, .ldy = 1}, 0,
                      1);
     EXPECT_EQ(y, static_cast<float>(127LL * 127 * static_cast<long long>(k)));
 }
@@ -359,8 +358,9 @@ TEST_P(GemmInteger, ReachesRowsFurtherApartThanTwoToThe32) {
     a[0] = 3;
     a[far] = 5;
     const float ones[] = {1.0F, 1.0F};
+    const std::int32_t sums[] = {3, 5};
     const auto packed = packing::pack(q);
-    table->gemm_w8a8({.w = packed->panels(), .a = a, .lda = far, .a_scales = ones, .m = 2, .y = y, .ldy = far}, 0, 1);
+    table->gemm({.w = packed->panels(), .a = a, .lda = far, .a_scales = ones, .a_sums = sums, .m = 2, .y = y, .ldy = far}, 0, 1);
     EXPECT_EQ(y[0], 6.0F);
     EXPECT_EQ(y[far], 10.0F);
     munmap(memory, 2 * far * sizeof(float));

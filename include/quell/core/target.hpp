@@ -39,6 +39,17 @@
 #define QUELL_TARGET_END
 #endif
 
+// gcc 12 says of its own AVX-512 header that it reads what it never set, and blames the caller.
+#if defined(__GNUC__) && !defined(__clang__)
+#define QUELL_AVX512_BEGIN                                               \
+    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wuninitialized\"") \
+        _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
+#define QUELL_AVX512_END _Pragma("GCC diagnostic pop")
+#else
+#define QUELL_AVX512_BEGIN
+#define QUELL_AVX512_END
+#endif
+
 // Unrolls the next loop whole; its bounds are compile-time constants. Arrays indexed by it then live in registers.
 #if defined(__clang__)
 #define QUELL_UNROLL _Pragma("clang loop unroll(full)")

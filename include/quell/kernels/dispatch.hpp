@@ -6,6 +6,9 @@
 
 #include "quell/core/result.hpp"
 #include "quell/kernels/avx2.hpp"
+#include "quell/kernels/avx512.hpp"
+#include "quell/kernels/avx512vnni.hpp"
+#include "quell/kernels/avxvnni.hpp"
 #include "quell/kernels/scalar.hpp"
 
 #include <atomic>
@@ -38,6 +41,9 @@ inline constexpr const kernel_table* compiled_tables[] = {
     &scalar::table,
 #if QUELL_ARCH_X86_64
     &avx2::table,
+    &avxvnni::table,
+    &avx512::table,
+    &avx512vnni::table,
 #endif
 };
 

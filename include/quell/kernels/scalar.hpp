@@ -19,9 +19,14 @@ namespace scalar {
 
 inline constexpr isa level = isa::scalar;
 inline constexpr std::size_t lanes = 16;
-inline constexpr int w8a8_rows = 1;
-inline constexpr int w4a8_rows = 1;
+inline constexpr int gemm_rows = 1;
+inline constexpr std::size_t tile_columns = 1;
+inline constexpr int direct_rows = 1;
+inline constexpr std::size_t direct_columns = 1;
 inline constexpr int f32_rows = 1;
+inline constexpr std::size_t f32_columns = 1;
+inline constexpr int added_to_w8 = 0;
+inline constexpr int chains = 1;
 
 struct vec_f32 {
     float v[lanes];
@@ -36,10 +41,9 @@ struct code_quad {
 struct w8_step {
     const std::int8_t* codes;
 };
-/// Four k in the low nibbles, the four that are 16 further in the high ones.
-struct w4_step {
-    std::uint8_t low[4 * lanes];
-    std::uint8_t high[4 * lanes];
+/// Unsigned codes of one byte or less.
+struct code_bytes {
+    std::uint8_t v[4 * lanes];
 };
 using vec_pairs = vec_i32;
 
@@ -49,6 +53,15 @@ QUELL_ALWAYS_INLINE Vector each_lane(F f) {
     Vector r;
     for (std::size_t i = 0; i < lanes; ++i) {
         r.v[i] = f(i);
+    }
+    return r;
+}
+
+template <typename F>
+QUELL_ALWAYS_INLINE code_bytes each_byte(F f) {
+    code_bytes r;
+    for (std::size_t i = 0; i < 4 * lanes; ++i) {
+        r.v[i] = static_cast<std::uint8_t>(f(i));
     }
     return r;
 }
@@ -71,24 +84,41 @@ QUELL_ALWAYS_INLINE vec_f32 load(const float* p) {
 QUELL_ALWAYS_INLINE void store(float* p, vec_f32 a) {
     std::memcpy(p, a.v, sizeof(a.v));
 }
-QUELL_ALWAYS_INLINE vec_f32 load_scales_f32(const std::byte* p) {
+QUELL_ALWAYS_INLINE vec_f32 load_f32(const std::byte* p) {
     vec_f32 r;
     std::memcpy(r.v, p, sizeof(r.v));
     return r;
 }
-QUELL_ALWAYS_INLINE vec_f32 load_scales_f16(const std::byte* p) {
+QUELL_ALWAYS_INLINE vec_f32 load_f16(const std::byte* p) {
     f16 halves[lanes];
     std::memcpy(halves, p, sizeof(halves));
     return each_lane<vec_f32>([&](std::size_t i) { return to_f32(halves[i]); });
 }
+QUELL_ALWAYS_INLINE vec_i32 load_i32(const std::byte* p) {
+    vec_i32 r;
+    std::memcpy(r.v, p, sizeof(r.v));
+    return r;
+}
+QUELL_ALWAYS_INLINE void store_i32(std::byte* p, vec_i32 a) {
+    std::memcpy(p, a.v, sizeof(a.v));
+}
+QUELL_ALWAYS_INLINE vec_i32 load_i8(const std::byte* p) {
+    return each_lane<vec_i32>([&](std::size_t i) { return static_cast<std::int32_t>(static_cast<std::int8_t>(p[i])); });
+}
 QUELL_ALWAYS_INLINE vec_f32 add(vec_f32 a, vec_f32 b) {
     return each_lane<vec_f32>([&](std::size_t i) { return a.v[i] + b.v[i]; });
+}
+QUELL_ALWAYS_INLINE vec_f32 sub(vec_f32 a, vec_f32 b) {
+    return each_lane<vec_f32>([&](std::size_t i) { return a.v[i] - b.v[i]; });
 }
 QUELL_ALWAYS_INLINE vec_f32 mul(vec_f32 a, vec_f32 b) {
     return each_lane<vec_f32>([&](std::size_t i) { return a.v[i] * b.v[i]; });
 }
 QUELL_ALWAYS_INLINE vec_f32 max(vec_f32 a, vec_f32 b) {
     return each_lane<vec_f32>([&](std::size_t i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+QUELL_ALWAYS_INLINE vec_f32 min(vec_f32 a, vec_f32 b) {
+    return each_lane<vec_f32>([&](std::size_t i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
 }
 QUELL_ALWAYS_INLINE vec_f32 fma(vec_f32 a, vec_f32 b, vec_f32 c) {
     return each_lane<vec_f32>([&](std::size_t i) { return std::fma(a.v[i], b.v[i], c.v[i]); });
@@ -98,6 +128,9 @@ QUELL_ALWAYS_INLINE vec_i32 add(vec_i32 a, vec_i32 b) {
 }
 QUELL_ALWAYS_INLINE vec_i32 sub(vec_i32 a, vec_i32 b) {
     return each_lane<vec_i32>([&](std::size_t i) { return a.v[i] - b.v[i]; });
+}
+QUELL_ALWAYS_INLINE vec_i32 mul(vec_i32 a, vec_i32 b) {
+    return each_lane<vec_i32>([&](std::size_t i) { return a.v[i] * b.v[i]; });
 }
 QUELL_ALWAYS_INLINE vec_f32 to_f32(vec_i32 a) {
     return each_lane<vec_f32>([&](std::size_t i) { return static_cast<float>(a.v[i]); });
@@ -148,30 +181,35 @@ QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, w8_step w, code_quad a) {
         return sum.v[i] + c[0] * a.v[0] + c[1] * a.v[1] + c[2] * a.v[2] + c[3] * a.v[3];
     });
 }
-QUELL_ALWAYS_INLINE w4_step load_w4(const std::byte* p) {
-    w4_step w;
-    for (std::size_t i = 0; i < 4 * lanes; ++i) {
-        const auto both = static_cast<unsigned>(p[i]);
-        w.low[i] = static_cast<std::uint8_t>(both & 15U);
-        w.high[i] = static_cast<std::uint8_t>(both >> 4U);
-    }
-    return w;
+QUELL_ALWAYS_INLINE code_bytes load_bytes(const std::byte* p) {
+    code_bytes r;
+    std::memcpy(r.v, p, sizeof(r.v));
+    return r;
 }
-QUELL_ALWAYS_INLINE vec_pairs zero_pairs() {
-    return {};
+QUELL_ALWAYS_INLINE void store_bytes(std::byte* p, const code_bytes& a) {
+    std::memcpy(p, a.v, sizeof(a.v));
 }
-QUELL_ALWAYS_INLINE vec_pairs dot_w4(vec_pairs sum, const std::uint8_t (&nibbles)[4 * lanes], code_quad a) {
+QUELL_ALWAYS_INLINE code_bytes plus_128(const code_bytes& a) {
+    return each_byte([&](std::size_t i) { return a.v[i] ^ 128U; });
+}
+QUELL_ALWAYS_INLINE code_bytes either(const code_bytes& a, const code_bytes& b) {
+    return each_byte([&](std::size_t i) { return static_cast<unsigned>(a.v[i] | b.v[i]); });
+}
+/// Every byte shifted right, or left where `right` is negative, then cut to the mask.
+QUELL_ALWAYS_INLINE code_bytes shifted(const code_bytes& a, int right, int mask) {
+    return each_byte([&](std::size_t i) {
+        const unsigned moved = right >= 0 ? unsigned{a.v[i]} >> right : unsigned{a.v[i]} << -right;
+        return moved & static_cast<unsigned>(mask);
+    });
+}
+QUELL_ALWAYS_INLINE vec_pairs dot_unsigned(vec_pairs sum, const code_bytes& codes, code_quad a) {
     return each_lane<vec_pairs>([&](std::size_t i) {
-        const std::uint8_t* c = nibbles + 4 * i;
+        const std::uint8_t* c = codes.v + 4 * i;
         return sum.v[i] + c[0] * a.v[0] + c[1] * a.v[1] + c[2] * a.v[2] + c[3] * a.v[3];
     });
 }
 QUELL_ALWAYS_INLINE vec_i32 widen(vec_pairs a) {
     return a;
-}
-/// 8 times the sum of a group's codes: what nibbles, which are codes + 8, count too much.
-QUELL_ALWAYS_INLINE vec_i32 set_eightfold(const std::int32_t* p) {
-    return set_i32(8 * *p);
 }
 QUELL_ALWAYS_INLINE void prefetch(const std::byte*, std::size_t) {}
 

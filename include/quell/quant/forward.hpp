@@ -195,8 +195,7 @@ inline void multiply(const quantized_linear& layer, const prepared_activations& 
         .ldy = y.stride(),
         .accumulate = false,
     };
-    const kernels::kernel_table& table = kernels::best();
-    (w.shape.format == kernels::panel_format::w8 ? table.gemm_w8a8 : table.gemm_w4a8)(args, t.panel_begin, t.panel_end);
+    kernels::best().gemm(args, t.panel_begin, t.panel_end);
 }
 
 inline std::size_t panels_of(const linear& layer) {
@@ -205,11 +204,8 @@ inline std::size_t panels_of(const linear& layer) {
 
 /// Rows that the kernel of this linear takes at a time.
 inline std::size_t row_step_of(const linear& layer) {
-    const auto* q = std::get_if<quantized_linear>(&layer);
     const kernels::kernel_table& table = kernels::best();
-    return q == nullptr                                                     ? table.f32_rows
-           : q->packed().panels().shape.format == kernels::panel_format::w8 ? table.w8a8_rows
-                                                                            : table.w4a8_rows;
+    return std::holds_alternative<float_linear>(layer) ? table.f32_rows : table.gemm_rows;
 }
 
 /// The products of those calls that share one set of activations, cut into tiles over rows and panels of all of them.

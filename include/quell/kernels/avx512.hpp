@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// AVX-512 without dot products of bytes (F, BW, DQ, VL): as AVX2, a whole panel at a time. The bounds that keep the
+/// 16-bit sums of vpmaddubsw from saturating stand at the two dot products.
+#pragma once
+
+#include "quell/core/types.hpp"
+#include "quell/kernels/table.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#if QUELL_ARCH_X86_64
+#include <immintrin.h>
+
+QUELL_AVX512_BEGIN
+QUELL_TARGET_BEGIN("avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl")
+namespace quell::kernels {
+inline namespace QUELL_BASELINE {
+namespace avx512 {
+
+inline constexpr isa level = isa::avx512;
+inline constexpr std::size_t lanes = 16;
+inline constexpr int gemm_rows = 4;
+inline constexpr std::size_t tile_columns = 2;
+inline constexpr int direct_rows = 4;
+inline constexpr std::size_t direct_columns = 1;
+inline constexpr int f32_rows = 12;
+inline constexpr std::size_t f32_columns = 2;
+inline constexpr int added_to_w8 = 0;
+inline constexpr int chains = 1;  ///< sums that must be under way at once to hide the latency of a dot product
+
+#include "quell/kernels/detail/avx512_vectors.inc"
+
+struct w8_step {
+    __m512i magnitudes;
+    __mmask64 negative;
+};
+/// Products summed in 16 bits.
+struct vec_pairs {
+    __m512i v;
+};
+
+/// Four k of sixteen rows.
+QUELL_ALWAYS_INLINE w8_step load_w8(const std::byte* p) {
+    const __m512i codes = load_512(p);
+    return {_mm512_abs_epi8(codes), _mm512_movepi8_mask(codes)};
+}
+/// The weight's sign moves to the activation. Bound: 2 * 128 * 127 = 32512 fits 16 bits, as no activation is -128.
+QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, const w8_step& w, code_quad a) {
+    const __m512i turned = _mm512_mask_sub_epi8(a.v, w.negative, _mm512_setzero_si512(), a.v);
+    const __m512i pairs = _mm512_maddubs_epi16(w.magnitudes, turned);
+    return {in_order(_mm512_add_epi32(sum.v, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1))))};
+}
+/// Adds codes times activations. A chunk of 32 k makes eight such sums. Bound: 8 * 2 * 15 * 127 = 30480 fits 16 bits.
+QUELL_ALWAYS_INLINE vec_pairs dot_unsigned(vec_pairs sum, code_bytes codes, code_quad a) {
+    return {in_order(_mm512_add_epi16(sum.v, _mm512_maddubs_epi16(codes.v, a.v)))};
+}
+QUELL_ALWAYS_INLINE vec_i32 widen(vec_pairs a) {
+    return {_mm512_madd_epi16(a.v, _mm512_set1_epi16(1))};
+}
+
+#define QUELL_DETAIL_UNROLL QUELL_UNROLL
+#include "quell/kernels/detail/kernels.inc"
+#undef QUELL_DETAIL_UNROLL
+
+}  // namespace avx512
+}  // namespace QUELL_BASELINE
+}  // namespace quell::kernels
+QUELL_TARGET_END
+QUELL_AVX512_END
+#endif

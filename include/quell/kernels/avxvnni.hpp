@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// AVX-VNNI: the vectors of AVX2, and one instruction that adds four products of bytes in 32 bits. It wants one operand
+/// unsigned, so 8-bit weights take 128 more, and the sums of the activations take it back.
+#pragma once
+
+#include "quell/core/types.hpp"
+#include "quell/kernels/table.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#if QUELL_ARCH_X86_64
+#include <immintrin.h>
+
+QUELL_TARGET_BEGIN("avx2,fma,f16c,bmi,bmi2,avxvnni")
+namespace quell::kernels {
+inline namespace QUELL_BASELINE {
+namespace avxvnni {
+
+inline constexpr isa level = isa::avxvnni;
+inline constexpr std::size_t lanes = 8;
+inline constexpr int gemm_rows = 4;
+inline constexpr std::size_t tile_columns = 1;
+inline constexpr int direct_rows = 4;
+inline constexpr std::size_t direct_columns = 2;
+inline constexpr int f32_rows = 6;
+inline constexpr std::size_t f32_columns = 2;
+inline constexpr int added_to_w8 = 128;
+inline constexpr int chains = 4;  ///< sums that must be under way at once to hide the latency of a dot product
+
+#include "quell/kernels/detail/avx2_vectors.inc"
+
+using w8_step = code_bytes;
+using vec_pairs = vec_i32;
+
+/// Never saturates: the sum wraps, and what it stands for fits 32 bits.
+QUELL_ALWAYS_INLINE vec_i32 dot_unsigned(vec_i32 sum, code_bytes codes, code_quad a) {
+    return {_mm256_dpbusd_avx_epi32(sum.v, codes.v, a.v)};
+}
+QUELL_ALWAYS_INLINE vec_i32 widen(vec_i32 a) {
+    return a;
+}
+QUELL_ALWAYS_INLINE code_bytes load_w8(const std::byte* p) {
+    return plus_128(load_bytes(p));
+}
+QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, code_bytes codes, code_quad a) {
+    return dot_unsigned(sum, codes, a);
+}
+
+#define QUELL_DETAIL_UNROLL QUELL_UNROLL
+#include "quell/kernels/detail/kernels.inc"
+#undef QUELL_DETAIL_UNROLL
+
+}  // namespace avxvnni
+}  // namespace QUELL_BASELINE
+}  // namespace quell::kernels
+QUELL_TARGET_END
+#endif
