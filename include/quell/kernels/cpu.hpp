@@ -14,6 +14,10 @@
 #include <intrin.h>
 #elif QUELL_ARCH_X86_64
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif QUELL_ARCH_AARCH64 && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -93,6 +97,17 @@ struct cpuid_registers {
 #endif
 }
 
+/// Linux gives the tile registers to a process that asks for them, once for all its threads.
+[[nodiscard]] inline bool tiles_are_lent() {
+#if defined(__linux__)
+    constexpr long request_permission = 0x1023;
+    constexpr long tile_data = 18;
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+    return false;
+#endif
+}
+
 struct x86_features {
     bool avx2 = false;
     bool avxvnni = false;
@@ -117,7 +132,7 @@ struct x86_features {
         has_bit(seven.b, 16) && has_bit(seven.b, 17) && has_bit(seven.b, 30) && has_bit(seven.b, 31);
     f.avx512 = f.avx2 && has_bits(saved, 0xe6) && f_dq_bw_vl;
     f.avx512vnni = f.avx512 && has_bit(seven.c, 11);
-    f.amx = f.avx512vnni && has_bits(saved, 0x60000) && has_bit(seven.d, 24) && has_bit(seven.d, 25);
+    f.amx = f.avx512vnni && has_bits(saved, 0x60000) && has_bit(seven.d, 24) && has_bit(seven.d, 25) && tiles_are_lent();
     return f;
 }
 #endif

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "quell/core/result.hpp"
+#include "quell/kernels/amx.hpp"
 #include "quell/kernels/avx2.hpp"
 #include "quell/kernels/avx512.hpp"
 #include "quell/kernels/avx512vnni.hpp"
@@ -44,6 +45,7 @@ inline constexpr const kernel_table* compiled_tables[] = {
     &avxvnni::table,
     &avx512::table,
     &avx512vnni::table,
+    &amx::table,
 #endif
 };
 

@@ -212,6 +212,7 @@ QUELL_ALWAYS_INLINE vec_i32 widen(vec_pairs a) {
     return a;
 }
 QUELL_ALWAYS_INLINE void prefetch(const std::byte*, std::size_t) {}
+QUELL_ALWAYS_INLINE void prefetch_line(const std::byte*) {}
 
 #define QUELL_DETAIL_UNROLL
 #include "quell/kernels/detail/kernels.inc"
