@@ -160,6 +160,8 @@ TEST(QuantizedLinear, RefusesWhatDoesNotFit) {
     EXPECT_EQ(quantized_linear::make(packed(), {.reach = granularity::channel}).error().code, errc::unsupported);
     EXPECT_EQ(quantized_linear::make(packing::pack_f32(random_matrix(5, 8, 1).view()), {}).error().code,
               errc::unsupported);
+    EXPECT_EQ(quantized_linear::make(*packing::pack(make_quantized({.bits = 3}, 5, 8)), {}).error().code,
+              errc::unsupported);
 }
 
 TEST(Forward, GivesTheSameBitsForAnyNumberOfThreads) {
