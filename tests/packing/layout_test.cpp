@@ -41,6 +41,7 @@ TEST(PanelShapeOf, RefusesWhatNoPanelsHold) {
         {.bits = 8, .reach = granularity::token},
         {.bits = 4, .reach = granularity::group},
         {.bits = 4, .reach = granularity::group, .group = 48},
+        {.bits = 4, .reach = granularity::group, .group = packing::max_group + 32},
         {.bits = 4, .reach = granularity::group, .group = largest - 31},
     };
     for (const scheme& form : refused) {

@@ -162,7 +162,7 @@ template <typename Planned, typename Named>
     QUELL_TRY(const auto shape, packing::panel_shape_of(decided.weights, s.out_features, s.in_features));
     if (!quant::has_kernel(shape)) {
         return error{errc::unsupported,
-                     "no kernel multiplies such " + std::to_string(decided.weights.bits) + "-bit weights"};
+                     "no kernel multiplies " + std::to_string(decided.weights.bits) + "-bit weights with a zero point"};
     }
     return {};
 }

@@ -16,6 +16,7 @@ namespace quell::packing {
 inline namespace QUELL_BASELINE {
 
 inline constexpr std::size_t header_bytes = 64;
+inline constexpr std::size_t max_group = 1024;  ///< the longest that the kernels take
 
 /// The form of weights that are left in float.
 inline constexpr scheme float_form = {.bits = 32, .reach = granularity::tensor};
@@ -36,7 +37,7 @@ namespace detail {
 }
 
 [[nodiscard]] constexpr bool packs_groups(const scheme& s) {
-    return s.reach == granularity::group ? s.group != 0 && s.group % kernels::k_chunk == 0 && s.group <= kernels::max_k
+    return s.reach == granularity::group ? s.group != 0 && s.group % kernels::k_chunk == 0 && s.group <= max_group
                                          : s.reach != granularity::token;
 }
 
@@ -63,10 +64,10 @@ namespace detail {
 }  // namespace detail
 
 /// The panels of a weight [out, in] in this form.
-/// Errors   errc::unsupported for a form that no panels hold, and for rows longer than kernels::max_k. Panels hold 8,
-/// 4,
-///          3 and 2 bits, symmetric or with a zero point, and 1 bit as sign or sign and mean; one scale for all, a row
-///          or a multiple of 32, in f32, f16 or bf16. errc::bad_shape for a size that no memory holds.
+/// Errors   errc::unsupported for a form that no panels hold, and for rows longer than kernels::max_k. Panels hold
+///          8, 4, 3 and 2 bits, symmetric or with a zero point, and 1 bit as sign or sign and mean; one scale for all,
+///          a row or a multiple of 32 up to max_group, in f32, f16 or bf16. errc::bad_shape for a size that no memory
+///          holds.
 [[nodiscard]] inline result<kernels::panel_shape> panel_shape_of(const scheme& form, std::size_t out_features,
                                                                  std::size_t in_features) {
     kernels::panel_shape shape = detail::float_shape(out_features, in_features);
@@ -76,7 +77,8 @@ namespace detail {
                          "no packed layout for " + std::to_string(form.bits) + "-bit codes with groups of " +
                              std::to_string(form.group) +
                              "; packed are 8, 4, 3 and 2 bits, symmetric or with a zero point, and 1 bit as a sign, "
-                             "with plain scales a row or a group of a multiple of 32"};
+                             "with plain scales a row or a group of a multiple of 32 up to " +
+                             std::to_string(max_group)};
         }
         if (in_features > kernels::max_k) {
             return error{errc::unsupported, "rows of " + std::to_string(in_features) +

@@ -87,9 +87,8 @@ public:
     /// Errors   errc::bad_shape for other shapes or more rows than the weight has. errc::bad_value, with row and column
     ///          or group, for a code outside its range, a scale or real zero that is not finite or that the scheme's
     ///          scale type cannot hold, an integer zero that is no code. Then none of these rows counts.
-    /// Cost     reads the codes twice, the second time from a cache; parallel over panels of 16 rows; the same bytes
-    /// for
-    ///          any executor and any cut of the rows.
+    /// Cost     reads the codes twice, the second time from a cache; parallel over panels of 16 rows. The bytes depend
+    ///          neither on the executor nor on how the rows are cut.
     result<void> add(const row_block& rows, const executor& threads = {}) {
         QUELL_TRY_VOID(check_shapes(rows));
         const std::size_t end = rows_ + rows.rows();

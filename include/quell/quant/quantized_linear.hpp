@@ -22,10 +22,10 @@
 namespace quell::quant {
 inline namespace QUELL_BASELINE {
 
-/// Whether there is a kernel for such panels: more can be packed than multiplied.
+/// Whether the kernels multiply such panels: all but codes of fewer than 8 bits with a zero point.
 [[nodiscard]] constexpr bool has_kernel(const kernels::panel_shape& shape) {
-    return shape.zeros == zero_type::none && ((shape.format == kernels::panel_format::w8 && shape.group == 0) ||
-                                              shape.format == kernels::panel_format::w4);
+    return shape.zeros == zero_type::none || shape.format == kernels::panel_format::w8 ||
+           shape.format == kernels::panel_format::w1;
 }
 
 /// y = Q(x * channel_scale) Wq^T + b in integers. Moved, never copied.
