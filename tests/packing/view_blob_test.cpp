@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include "packing/forms.hpp"
 #include "quell/packing/pack.hpp"
+#include "quell/packing/unpack.hpp"
 
 #include <gtest/gtest.h>
 
@@ -104,6 +106,60 @@ TEST(ViewBlob, RefusesHeadersThatLie) {
     EXPECT_FALSE(view_with([](blob_header& h) { h.group = (std::uint64_t{1} << 32U) + 64; }));
 }
 
+TEST(ViewBlob, RefusesHeadersWhoseFieldsDoNotBelongTogether) {
+    EXPECT_FALSE(view_with([](blob_header& h) { h.zeros = zero_type::integer; }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.codes = code_set::zero_point; }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.codes = code_set::sign; }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.scales = scale_type::f32; })) << "more bytes than there are";
+    EXPECT_FALSE(view_with([](blob_header& h) { h.reach = granularity::token; }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.group = 48; }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.group = ~std::uint64_t{31}; }));
+    for (const int bits : {0, 1, 2, 3, 5, 7, 8, 9, 128, 255}) {
+        EXPECT_FALSE(view_with([bits](blob_header& h) { h.bits = static_cast<std::uint8_t>(bits); })) << bits;
+    }
+    for (std::uint32_t layout = 0; layout < 10; ++layout) {
+        EXPECT_EQ(view_with([layout](blob_header& h) { h.layout = layout; }).has_value(), layout == 3) << layout;
+    }
+}
+
+TEST(ViewBlob, AnswersEveryCombinationOfFieldsWithoutHarm) {
+    std::size_t taken = 0;
+    for (int i = 0; i < 9 * 7 * 4 * 4 * 4 * 3; ++i) {
+        const auto view = view_with([i](blob_header& h) {
+            h.bits = static_cast<std::uint8_t>(i % 9);
+            h.layout = static_cast<std::uint32_t>(i / 9 % 7);
+            h.codes = static_cast<code_set>(i / 63 % 4);
+            h.reach = static_cast<granularity>(i / 252 % 4);
+            h.scales = static_cast<scale_type>(i / 1008 % 4);
+            h.zeros = static_cast<zero_type>(i / 4032 % 3);
+        });
+        if (view) {
+            ++taken;
+            EXPECT_EQ(view->panels().shape.bytes() + packing::header_bytes, view->blob().size());
+            const auto codes = packing::unpack(*view);
+            EXPECT_TRUE(codes || codes.error().code == errc::bad_value);
+        }
+    }
+    EXPECT_GE(taken, 1U);
+}
+
+TEST(ViewBlob, TakesRowsWithoutColumnsHoweverMany) {
+    for (const bool codes : {false, true}) {
+        buffer<std::byte> blob(64);
+        blob_header h = {.layout = codes ? 3U : 1U,
+                         .out_features = std::uint64_t{1} << 59U,
+                         .bits = static_cast<std::uint8_t>(codes ? 4 : 32)};
+        h.reach = codes ? granularity::group : granularity::tensor;
+        h.group = codes ? 32 : 0;
+        std::memcpy(blob.data(), &h, sizeof(h));
+        h.checksum = packing::checksum_of(bytes_of(blob));
+        std::memcpy(blob.data(), &h, sizeof(h));
+        const auto view = packing::view_blob(bytes_of(blob));
+        ASSERT_TRUE(view);
+        EXPECT_EQ(codes ? packing::unpack(*view)->in_features() : packing::unpack_f32(*view).cols(), 0U);
+    }
+}
+
 TEST(ViewBlob, RefusesSizesThatOverflow) {
     for (const std::uint64_t n : {std::uint64_t{17}, std::uint64_t{1} << 32U, std::uint64_t{1} << 60U,
                                   ~std::uint64_t{0}, ~std::uint64_t{0} - 14}) {
@@ -132,7 +188,7 @@ TEST(ViewBlob, KeepsItsFormatFromVersionToVersion) {
     const auto blob = small_blob();
     blob_header h;
     std::memcpy(&h, blob.data(), sizeof(h));
-    EXPECT_EQ(h.checksum, 10601567358830425898U) << "a new value is a new blob_version";
+    EXPECT_EQ(h.checksum, 14941157720626625700U) << "a new value is a new blob_version";
 }
 
 }  // namespace

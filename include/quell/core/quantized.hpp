@@ -38,18 +38,22 @@ struct quantized {
     return q;
 }
 
-/// The value of one code, in float, as every kernel and every report understands it.
-[[nodiscard]] inline float value_of(const quantized& q, std::size_t row, std::size_t col) {
-    const std::size_t g = col / group_length(q.form, q.in_features());
-    const float scale = q.scales(row, g);
-    const float code = q.codes(row, col);
-    switch (q.form.codes) {
+/// The value of one code in float, as every kernel and every report understands it; `zero` is read where the code set
+/// has one.
+[[nodiscard]] inline float value_of(code_set codes, float scale, float zero, float code) {
+    switch (codes) {
         case code_set::symmetric: return scale * code;
-        case code_set::zero_point: return scale * (code - q.zeros(row, g));
+        case code_set::zero_point: return scale * (code - zero);
         case code_set::sign: return scale * (2.0F * code - 1.0F);
-        case code_set::sign_mean: return std::fma(scale, 2.0F * code - 1.0F, q.zeros(row, g));
+        case code_set::sign_mean: return std::fma(scale, 2.0F * code - 1.0F, zero);
     }
     return 0.0F;
+}
+
+[[nodiscard]] inline float value_of(const quantized& q, std::size_t row, std::size_t col) {
+    const std::size_t g = col / group_length(q.form, q.in_features());
+    const float zero = q.form.zeros == zero_type::none ? 0.0F : q.zeros(row, g);
+    return value_of(q.form.codes, q.scales(row, g), zero, static_cast<float>(q.codes(row, col)));
 }
 
 /// W^ [out, in] in float. Same bits on every ISA.

@@ -11,6 +11,7 @@
 #include "quell/packing/layout.hpp"
 #include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/any_quantizer.hpp"
+#include "quell/quant/quantized_linear.hpp"
 #include "quell/quant/recipes.hpp"
 
 #include <algorithm>
@@ -158,8 +159,12 @@ template <typename Planned, typename Named>
         return {};
     }
     QUELL_TRY_VOID(check_options(decided.solver));
-    const auto shape = packing::panel_shape_of(decided.weights, s.out_features, s.in_features);
-    return shape ? result<void>() : shape.error();
+    QUELL_TRY(const auto shape, packing::panel_shape_of(decided.weights, s.out_features, s.in_features));
+    if (!quant::has_kernel(shape)) {
+        return error{errc::unsupported,
+                     "no kernel multiplies " + std::to_string(decided.weights.bits) + "-bit weights with a zero point"};
+    }
+    return {};
 }
 
 [[nodiscard]] inline std::string named(const char* what, const std::string& name) {

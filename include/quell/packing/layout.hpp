@@ -16,18 +16,37 @@ namespace quell::packing {
 inline namespace QUELL_BASELINE {
 
 inline constexpr std::size_t header_bytes = 64;
+inline constexpr std::size_t max_group = 1024;  ///< the longest that the kernels take
 
 /// The form of weights that are left in float.
 inline constexpr scheme float_form = {.bits = 32, .reach = granularity::tensor};
 
 namespace detail {
 
-[[nodiscard]] inline bool packs_to_w8(const scheme& s) {
-    return s.bits == 8 && s.reach != granularity::group;
+/// The codes and their zeros. A code set says which zeros it needs, so that panels tell it by their zeros and bits.
+[[nodiscard]] constexpr bool packs_codes(const scheme& s) {
+    switch (s.codes) {
+        case code_set::symmetric:
+        case code_set::zero_point:
+            return (s.bits == 8 || (s.bits >= 2 && s.bits <= 4)) &&
+                   (s.codes == code_set::zero_point) == (s.zeros != zero_type::none);
+        case code_set::sign: return s.bits == 1 && s.zeros == zero_type::none;
+        case code_set::sign_mean: return s.bits == 1 && s.zeros == zero_type::real;
+    }
+    return false;
 }
 
-[[nodiscard]] inline bool packs_to_w4(const scheme& s) {
-    return s.bits == 4 && (s.reach != granularity::group || s.group == 32 || s.group == 64 || s.group == 128);
+[[nodiscard]] constexpr bool packs_groups(const scheme& s) {
+    return s.reach == granularity::group ? s.group != 0 && s.group % kernels::k_chunk == 0 && s.group <= max_group
+                                         : s.reach != granularity::token;
+}
+
+[[nodiscard]] constexpr kernels::panel_format format_of(int bits) {
+    return bits == 8   ? kernels::panel_format::w8
+           : bits == 4 ? kernels::panel_format::w4
+           : bits == 3 ? kernels::panel_format::w3
+           : bits == 2 ? kernels::panel_format::w2
+                       : kernels::panel_format::w1;
 }
 
 [[nodiscard]] inline kernels::panel_shape float_shape(std::size_t out_features, std::size_t in_features) {
@@ -45,30 +64,31 @@ namespace detail {
 }  // namespace detail
 
 /// The panels of a weight [out, in] in this form.
-/// Errors   errc::unsupported where there is no kernel for it: other than 8 bits a row or 4 bits a row or a group of
-/// 32,
-///          64 or 128, symmetric, with plain scales; or rows longer than kernels::max_k. errc::bad_shape for a size
-///          that no memory holds.
+/// Errors   errc::unsupported for a form that no panels hold, and for rows longer than kernels::max_k. Panels hold
+///          8, 4, 3 and 2 bits, symmetric or with a zero point, and 1 bit as sign or sign and mean; one scale for all,
+///          a row or a multiple of 32 up to max_group, in f32, f16 or bf16. errc::bad_shape for a size that no memory
+///          holds.
 [[nodiscard]] inline result<kernels::panel_shape> panel_shape_of(const scheme& form, std::size_t out_features,
                                                                  std::size_t in_features) {
     kernels::panel_shape shape = detail::float_shape(out_features, in_features);
     if (form != float_form) {
-        const bool plain = form.codes == code_set::symmetric && form.zeros == zero_type::none &&
-                           form.scales != scale_type::codes8 && form.reach != granularity::token;
-        if (!plain || !(detail::packs_to_w8(form) || detail::packs_to_w4(form))) {
-            return error{errc::unsupported, "no packed layout for " + std::to_string(form.bits) +
-                                                "-bit codes with groups of " + std::to_string(form.group) +
-                                                ", zero points or coded scales; 8 bits a row and 4 bits a row or a "
-                                                "group of 32, 64 or 128 can be packed, symmetric"};
+        if (!detail::packs_codes(form) || !detail::packs_groups(form) || form.scales == scale_type::codes8) {
+            return error{errc::unsupported,
+                         "no packed layout for " + std::to_string(form.bits) + "-bit codes with groups of " +
+                             std::to_string(form.group) +
+                             "; packed are 8, 4, 3 and 2 bits, symmetric or with a zero point, and 1 bit as a sign, "
+                             "with plain scales a row or a group of a multiple of 32 up to " +
+                             std::to_string(max_group)};
         }
         if (in_features > kernels::max_k) {
             return error{errc::unsupported, "rows of " + std::to_string(in_features) +
                                                 " integer codes; their sums are exact up to " +
                                                 std::to_string(kernels::max_k)};
         }
-        shape.format = form.bits == 8 ? kernels::panel_format::w8 : kernels::panel_format::w4;
+        shape.format = detail::format_of(form.bits);
         shape.group = form.reach == granularity::group ? form.group : 0;
         shape.scales = shape.group != 0 && form.scales == scale_type::f16 ? scale_type::f16 : scale_type::f32;
+        shape.zeros = form.zeros;
     }
     if (!detail::size_fits(shape)) {
         return error{errc::bad_shape, "a weight of " + std::to_string(out_features) + " x " +

@@ -11,6 +11,7 @@
 #include "quell/kernels/panels.hpp"
 #include "quell/kernels/table.hpp"
 #include "quell/packing/pack.hpp"
+#include "quell/packing/unpack.hpp"
 
 #include <cstddef>
 #include <span>

@@ -9,8 +9,8 @@
 #include "quell/core/result.hpp"
 #include "quell/core/target.hpp"
 #include "quell/kernels/panels.hpp"
-#include "quell/packing/pack.hpp"
 #include "quell/packing/packed_matrix.hpp"
+#include "quell/packing/unpack.hpp"
 #include "quell/quant/activation_scheme.hpp"
 
 #include <cmath>
@@ -21,6 +21,12 @@
 
 namespace quell::quant {
 inline namespace QUELL_BASELINE {
+
+/// Whether the kernels multiply such panels: all but codes of fewer than 8 bits with a zero point.
+[[nodiscard]] constexpr bool has_kernel(const kernels::panel_shape& shape) {
+    return shape.zeros == zero_type::none || shape.format == kernels::panel_format::w8 ||
+           shape.format == kernels::panel_format::w1;
+}
 
 /// y = Q(x * channel_scale) Wq^T + b in integers. Moved, never copied.
 class quantized_linear {
@@ -37,6 +43,10 @@ public:
         }
         if (weight.panels().shape.format == kernels::panel_format::f32) {
             return error{errc::unsupported, "the packed weight is in float"};
+        }
+        if (!has_kernel(weight.panels().shape)) {
+            return error{errc::unsupported,
+                         "no kernel multiplies such " + std::to_string(weight.form().bits) + "-bit weights"};
         }
         QUELL_TRY_VOID(check_length(bias, weight.out_features(), "bias"));
         QUELL_TRY_VOID(check_length(channel_scale, weight.in_features(), "channel scale"));
