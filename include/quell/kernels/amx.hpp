@@ -198,14 +198,7 @@ inline void gemm(const gemm_args& g, std::size_t panel_begin, std::size_t panel_
     _tile_release();
 }
 
-inline constexpr kernel_table table = {
-    .level = isa::amx,
-    .quantize_rows = &avx512vnni::quantize_rows,
-    .gemm = &gemm,
-    .gemm_f32 = &avx512vnni::gemm_f32,
-    .gemm_rows = block_rows,
-    .f32_rows = avx512vnni::f32_rows,
-};
+inline constexpr kernel_table table = with_gemm(avx512vnni::table, isa::amx, &gemm, block_rows);
 
 }  // namespace amx
 }  // namespace QUELL_BASELINE

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "quell/core/types.hpp"
+#include "quell/kernels/avx2.hpp"
 #include "quell/kernels/table.hpp"
 
 #include <cmath>
@@ -27,8 +28,6 @@ inline constexpr int gemm_rows = 4;
 inline constexpr std::size_t tile_columns = 1;
 inline constexpr int direct_rows = 4;
 inline constexpr std::size_t direct_columns = 2;
-inline constexpr int f32_rows = 6;
-inline constexpr std::size_t f32_columns = 2;
 inline constexpr int added_to_w8 = 128;
 inline constexpr int chains = 4;  ///< sums that must be under way at once to hide the latency of a dot product
 
@@ -52,8 +51,12 @@ QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, code_bytes codes, code_quad a) {
 }
 
 #define QUELL_DETAIL_UNROLL QUELL_UNROLL
-#include "quell/kernels/detail/kernels.inc"
+#include "quell/kernels/detail/operands.inc"
+#include "quell/kernels/detail/codes.inc"
+#include "quell/kernels/detail/gemm_int.inc"
 #undef QUELL_DETAIL_UNROLL
+
+inline constexpr kernel_table table = with_gemm(avx2::table, level, &gemm, gemm_rows);
 
 }  // namespace avxvnni
 }  // namespace QUELL_BASELINE

@@ -94,5 +94,14 @@ struct kernel_table {
     std::size_t f32_rows;
 };
 
+/// The table of a level that differs from another only in its integer product.
+[[nodiscard]] constexpr kernel_table with_gemm(kernel_table base, isa level, decltype(kernel_table::gemm) gemm,
+                                               std::size_t gemm_rows) {
+    base.level = level;
+    base.gemm = gemm;
+    base.gemm_rows = gemm_rows;
+    return base;
+}
+
 }  // namespace QUELL_BASELINE
 }  // namespace quell::kernels

@@ -159,11 +159,7 @@ template <typename Planned, typename Named>
         return {};
     }
     QUELL_TRY_VOID(check_options(decided.solver));
-    QUELL_TRY(const auto shape, packing::panel_shape_of(decided.weights, s.out_features, s.in_features));
-    if (!quant::has_kernel(shape)) {
-        return error{errc::unsupported,
-                     "no kernel multiplies " + std::to_string(decided.weights.bits) + "-bit weights with a zero point"};
-    }
+    QUELL_TRY_VOID(packing::panel_shape_of(decided.weights, s.out_features, s.in_features));
     return {};
 }
 

@@ -22,12 +22,6 @@
 namespace quell::quant {
 inline namespace QUELL_BASELINE {
 
-/// Whether the kernels multiply such panels: all but codes of fewer than 8 bits with a zero point.
-[[nodiscard]] constexpr bool has_kernel(const kernels::panel_shape& shape) {
-    return shape.zeros == zero_type::none || shape.format == kernels::panel_format::w8 ||
-           shape.format == kernels::panel_format::w1;
-}
-
 /// y = Q(x * channel_scale) Wq^T + b in integers. Moved, never copied.
 class quantized_linear {
 public:
@@ -43,10 +37,6 @@ public:
         }
         if (weight.panels().shape.format == kernels::panel_format::f32) {
             return error{errc::unsupported, "the packed weight is in float"};
-        }
-        if (!has_kernel(weight.panels().shape)) {
-            return error{errc::unsupported,
-                         "no kernel multiplies such " + std::to_string(weight.form().bits) + "-bit weights"};
         }
         QUELL_TRY_VOID(check_length(bias, weight.out_features(), "bias"));
         QUELL_TRY_VOID(check_length(channel_scale, weight.in_features(), "channel scale"));
