@@ -8,9 +8,19 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdlib>
 #include <string>
 
 namespace support {
+
+/// How many sampled cases a test runs: `usual`, or what QUELL_TEST_SAMPLES says (more for a long run, fewer under an
+/// emulator).
+inline std::size_t samples(std::size_t usual) {
+    const char* text = std::getenv("QUELL_TEST_SAMPLES");
+    return text == nullptr ? usual : std::max<std::size_t>(std::strtoul(text, nullptr, 10), 1);
+}
 
 class LevelTest : public ::testing::TestWithParam<quell::kernels::isa> {
 protected:
