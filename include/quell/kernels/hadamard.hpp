@@ -43,7 +43,8 @@ struct hadamard_shape {
 
 /// Rows of x become rows of y = H (x * channel_scale), computed in float: first the products with the channel's scale
 /// and with 1 / sqrt(n), each rounded, then the butterflies of strides 1, 2, 4 ... and last, for every 64 of the K
-/// inputs, the sums of four in order, each (a + b) + (c + d). So all levels give the same bits.
+/// inputs, the sums of four in order, each (a + b) + (c + d). So all levels give the same bits. A value that is not
+/// finite leaves no finite value in what it is mixed with.
 struct hadamard_args {
     const float* x = nullptr;
     std::size_t ldx = 0;
