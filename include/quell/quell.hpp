@@ -20,3 +20,4 @@
 #include "quell/stats/gram.hpp"
 #include "quell/stats/moments.hpp"
 #include "quell/stats/token_max.hpp"
+#include "quell/transforms/hadamard.hpp"

@@ -114,6 +114,19 @@ QUELL_ALWAYS_INLINE vec_f32 sub(vec_f32 a, vec_f32 b) {
 QUELL_ALWAYS_INLINE vec_f32 mul(vec_f32 a, vec_f32 b) {
     return each_lane<vec_f32>([&](std::size_t i) { return a.v[i] * b.v[i]; });
 }
+/// A product as it is: no compiler may contract it with a sum that follows.
+QUELL_ALWAYS_INLINE vec_f32 rounded(vec_f32 a) {
+#if defined(__GNUC__)
+    __asm__("" : "+m"(a.v));
+#endif
+    return a;
+}
+/// a + b and a - b of lanes Stride apart, each in its place.
+template <std::size_t Stride>
+QUELL_ALWAYS_INLINE vec_f32 butterfly(vec_f32 a) {
+    return each_lane<vec_f32>(
+        [&](std::size_t i) { return (i & Stride) == 0 ? a.v[i] + a.v[i ^ Stride] : a.v[i ^ Stride] - a.v[i]; });
+}
 QUELL_ALWAYS_INLINE vec_f32 max(vec_f32 a, vec_f32 b) {
     return each_lane<vec_f32>([&](std::size_t i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
 }

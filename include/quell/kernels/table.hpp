@@ -12,6 +12,7 @@
 
 #include "quell/core/types.hpp"
 #include "quell/kernels/cpu.hpp"
+#include "quell/kernels/hadamard.hpp"
 #include "quell/kernels/panels.hpp"
 
 #include <cstddef>
@@ -90,6 +91,7 @@ struct kernel_table {
     void (*quantize_rows)(const quantize_args&, std::size_t row_begin, std::size_t row_end);
     void (*gemm)(const gemm_args&, std::size_t panel_begin, std::size_t panel_end);
     void (*gemm_f32)(const gemm_f32_args&, std::size_t panel_begin, std::size_t panel_end);
+    void (*hadamard_rows)(const hadamard_args&, std::size_t row_begin, std::size_t row_end);
     std::size_t gemm_rows;
     std::size_t f32_rows;
 };
