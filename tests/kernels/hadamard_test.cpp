@@ -9,6 +9,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -244,6 +245,58 @@ TEST_P(HadamardRows, StayFiniteForTheLargestActivations) {
     const std::vector<float> x(4096, 0x1p126F);
     EXPECT_TRUE(std::isfinite(transform(4096, {x.begin(), x.end()})[1]));
     EXPECT_EQ(transform(1024, std::vector<float>(1024, 0x1p122F))[0], 0x1p127F);
+}
+
+TEST_P(HadamardRows, AreWhatQuantizationRotates) {
+    for (const std::size_t n : {20U, 64U, 576U, 344U}) {
+        constexpr std::size_t rows = 3;
+        const hadamard_shape shape = kernels::hadamard_shape_of(n);
+        const std::vector<std::uint64_t> signs = signs_of(n);
+        const std::vector<float> scales = random_row(n, 3);
+        const std::vector<float> noise = random_row(rows * n, 4);
+        std::vector<bf16> halves(noise.size());
+        std::vector<float> rotated(noise.size());
+        for (std::size_t i = 0; i < noise.size(); ++i) {
+            halves[i] = to_bf16(noise[i]);
+            rotated[i] = to_f32(halves[i]);
+        }
+        std::vector<float> row(n + shape.scratch_floats());
+        const std::size_t stride = kernels::padded_k(n);
+        const auto quantize = [&](kernels::quantize_args args) {
+            std::vector<std::int8_t> codes(rows * stride);
+            std::vector<float> code_scales(rows);
+            args.rows = rows;
+            args.cols = args.ldx = n;
+            args.codes = codes.data();
+            args.stride = stride;
+            args.scales = code_scales.data();
+            table->quantize_rows(args, 0, rows);
+            return std::pair(codes, code_scales);
+        };
+        kernels::quantize_args fused = {.channel_scale = scales.data()};
+        fused.rotation = shape;
+        fused.signs = signs.data();
+        fused.rotated = row.data();
+        fused.x = halves.data();
+        fused.x_type = dtype::bf16;
+        const auto from_halves = quantize(fused);
+        fused.x = rotated.data();
+        fused.x_type = dtype::f32;
+        const auto from_floats = quantize(fused);
+        table->hadamard_rows({.x = rotated.data(),
+                              .ldx = n,
+                              .rows = rows,
+                              .channel_scale = scales.data(),
+                              .shape = shape,
+                              .signs = signs.data(),
+                              .y = rotated.data(),
+                              .ldy = n,
+                              .scratch = row.data() + n},
+                             0, rows);
+        const auto expected = quantize({.x = rotated.data()});
+        EXPECT_EQ(from_halves, expected) << n;
+        EXPECT_EQ(from_floats, expected) << n;
+    }
 }
 
 QUELL_TEST_ON_ALL_LEVELS(HadamardRows);

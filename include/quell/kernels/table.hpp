@@ -48,6 +48,9 @@ struct quantize_args {
     float* scales = nullptr;        ///< one a row of codes, or [row of codes][groups]
     std::int32_t* sums = nullptr;   ///< [row of codes][groups_in(cols, group)] sums of codes, or none
     std::int32_t* zeros = nullptr;  ///< [rows], or none: symmetric codes; only with 8 bits
+    hadamard_shape rotation{};      ///< of size cols: v = H (x * channel_scale), as hadamard_rows; of size 0: none
+    const std::uint64_t* signs = nullptr;  ///< of the rotation
+    float* rotated = nullptr;  ///< [cols + rotation.scratch_floats()], where a row is rotated; one for every thread
 };
 
 /// y [m, n] = or += activations times an integer weight, plus bias. k <= max_k; a group of the weight has at most 1024.
