@@ -79,11 +79,12 @@ private:
         }
         tokenizer_ = std::move(loaded->text);
         base_.emplace(std::move(loaded->network));
+        QUELL_TRY(ids_, read_ids(options_.text, toy::evaluation_seed, *tokenizer_, options_.tokens));
         if (!options_.plant.empty()) {
-            QUELL_TRY(auto planted, toy::plant(*base_, *toy::plant_named(options_.plant), options_.seed, threads_));
+            QUELL_TRY(auto planted, toy::plant(*base_, *toy::plant_named(options_.plant), options_.seed, threads_,
+                                               base_->shape.vocab == 256 ? std::span<const std::int32_t>() : ids_));
             base_.emplace(std::move(planted));
         }
-        QUELL_TRY(ids_, read_ids(options_.text, toy::evaluation_seed, *tokenizer_, options_.tokens));
         rules_.context = options_.context > 0 ? options_.context : std::min<std::size_t>(512, base_->shape.context);
         rules_.windows = ids_.size() / rules_.context;
         if (rules_.context > base_->shape.context) {
@@ -166,7 +167,8 @@ private:
         QUELL_TRY(const matrix<float> after, logits_of(folded.network, rows));
         char text[200];
         std::snprintf(text, sizeof text,
-                      "%s: its transforms change the float logits by %.1e of the largest (limit 1e-4)",
+                      "%s: its transforms and the folding of norm gains change the float logits by %.1e of the largest "
+                      "(limit 1e-4)",
                       j.name().c_str(), relative_change(before.view(), after.view()));
         notes_.emplace_back(text);
         return {};

@@ -33,7 +33,7 @@ inline namespace QUELL_BASELINE {
 struct apply_options {
     executor threads = {};
     progress_callback progress = {};
-    bool keep_float = false;      ///< transforms only, no rounding: the network must compute what it did before
+    bool keep_float = false;      ///< transforms and folded norm gains, no rounding: the same function as before
     std::size_t sample_rows = 0;  ///< calibration rows an input to compare outputs on; 0: no output errors
 };
 
@@ -153,7 +153,7 @@ private:
         quant::any_quantizer<quant::no_layout> quantizer{.stats = std::move(records_[i].stats),
                                                          .transform = plan_of_input(i).transform};
         const quant::input_change change = quantizer.reshape(changing);
-        QUELL_TRY_VOID(fold(i, change));
+        QUELL_TRY_VOID(fold(i, change, changing));
         for (std::size_t r = 0; r < readers.size(); ++r) {
             QUELL_TRY_VOID(finish_site(readers[r], weights[r].view(), quantizer, change));
         }
@@ -166,7 +166,7 @@ private:
         return target == scale_target::gain || (target == scale_target::online && !plan_of_site(s).is_float());
     }
 
-    result<void> fold(std::size_t i, const quant::input_change& change) {
+    result<void> fold(std::size_t i, const quant::input_change& change, std::span<const matrix_view<float>> readers) {
         const input_plan& decided = plan_of_input(i);
         if (decided.target != scale_target::gain || change.empty()) {
             return {};
@@ -181,6 +181,9 @@ private:
                                               std::to_string(change.divisors.size())};
         }
         transforms::divide(gain, change.divisors);
+        if (options_.keep_float) {
+            transforms::fold_norm_gain<float>(gain, readers);
+        }
         model_.gains[decided.gain] = std::move(gain);
         return {};
     }
