@@ -41,7 +41,7 @@
 
 // gcc 12 says of its own AVX-512 header that it reads what it never set, and blames the caller.
 #if defined(__GNUC__) && !defined(__clang__)
-#define QUELL_AVX512_BEGIN                                               \
+#define QUELL_AVX512_BEGIN                                                               \
     _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wuninitialized\"") \
         _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
 #define QUELL_AVX512_END _Pragma("GCC diagnostic pop")

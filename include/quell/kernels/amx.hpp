@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// AMX: tiles of 16 rows of activations times tiles of 64 k of a panel, which need no other packing: 64 k of a panel are 16
-/// rows of 64 bytes, just what the instruction wants. Everything else is that of AVX-512 VNNI, and so are products with
-/// few rows. The operating system lends the tile registers on request (cpu.hpp asks once a process); they are given back
-/// at the end of each call.
+/// AMX: tiles of 16 rows of activations times tiles of 64 k of a panel, which need no other packing: 64 k of a panel
+/// are 16 rows of 64 bytes, just what the instruction wants. Everything else is that of AVX-512 VNNI, and so are
+/// products with few rows. The operating system lends the tile registers on request (cpu.hpp asks once a process); they
+/// are given back at the end of each call.
 #pragma once
 
 #include "quell/kernels/avx512vnni.hpp"
@@ -121,8 +121,8 @@ inline void multiply_groups(const int_piece& p, const tile_block& b, std::size_t
                             std::size_t column) {
     constexpr std::size_t right = block_rows * 64;
     alignas(64) std::byte dots[2 * right];
-    const std::size_t group = p.group();
-    for (std::size_t i = 0; i < p.groups(); ++i) {
+    const std::size_t group = p.group;
+    for (std::size_t i = 0; i < p.groups; ++i) {
         const std::size_t left = p.length - i * group;
         zero_tiles();
         add_tiles<Signed, Depth>(b, i * group, left < group ? left : group);
@@ -176,6 +176,7 @@ inline void multiply_as(const int_piece& p) {
 /// The tiles' way with a piece whose codes are bytes.
 struct engine {
     static constexpr std::size_t max_rows = 256;
+    static constexpr std::size_t row_step = block_rows;
     static constexpr int added = 0;
 
     static void multiply(const int_piece& p) {

@@ -24,6 +24,8 @@ namespace avx2 {
 inline constexpr isa level = isa::avx2;
 inline constexpr std::size_t lanes = 8;
 inline constexpr int gemm_rows = 4;
+inline constexpr int group_rows = 4;
+inline constexpr std::size_t block_rows = 96;
 inline constexpr std::size_t tile_columns = 1;
 inline constexpr int direct_rows = 4;
 inline constexpr std::size_t direct_columns = 1;

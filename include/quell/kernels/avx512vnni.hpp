@@ -25,7 +25,9 @@ namespace avx512vnni {
 
 inline constexpr isa level = isa::avx512vnni;
 inline constexpr std::size_t lanes = 16;
-inline constexpr int gemm_rows = 6;
+inline constexpr int gemm_rows = 8;
+inline constexpr int group_rows = 6;
+inline constexpr std::size_t block_rows = 192;
 inline constexpr std::size_t tile_columns = 2;
 inline constexpr int direct_rows = 4;
 inline constexpr std::size_t direct_columns = 1;
@@ -52,9 +54,9 @@ QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, code_bytes codes, code_quad a) {
 }
 
 #define QUELL_DETAIL_UNROLL QUELL_UNROLL
-#include "quell/kernels/detail/operands.inc"
 #include "quell/kernels/detail/codes.inc"
 #include "quell/kernels/detail/gemm_int.inc"
+#include "quell/kernels/detail/operands.inc"
 #undef QUELL_DETAIL_UNROLL
 
 inline constexpr kernel_table table = with_gemm(avx512::table, level, &gemm, gemm_rows);

@@ -25,6 +25,8 @@ namespace avxvnni {
 inline constexpr isa level = isa::avxvnni;
 inline constexpr std::size_t lanes = 8;
 inline constexpr int gemm_rows = 4;
+inline constexpr int group_rows = 4;
+inline constexpr std::size_t block_rows = 96;
 inline constexpr std::size_t tile_columns = 1;
 inline constexpr int direct_rows = 4;
 inline constexpr std::size_t direct_columns = 2;
@@ -51,9 +53,9 @@ QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, code_bytes codes, code_quad a) {
 }
 
 #define QUELL_DETAIL_UNROLL QUELL_UNROLL
-#include "quell/kernels/detail/operands.inc"
 #include "quell/kernels/detail/codes.inc"
 #include "quell/kernels/detail/gemm_int.inc"
+#include "quell/kernels/detail/operands.inc"
 #undef QUELL_DETAIL_UNROLL
 
 inline constexpr kernel_table table = with_gemm(avx2::table, level, &gemm, gemm_rows);

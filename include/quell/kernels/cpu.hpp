@@ -132,7 +132,8 @@ struct x86_features {
         has_bit(seven.b, 16) && has_bit(seven.b, 17) && has_bit(seven.b, 30) && has_bit(seven.b, 31);
     f.avx512 = f.avx2 && has_bits(saved, 0xe6) && f_dq_bw_vl;
     f.avx512vnni = f.avx512 && has_bit(seven.c, 11);
-    f.amx = f.avx512vnni && has_bits(saved, 0x60000) && has_bit(seven.d, 24) && has_bit(seven.d, 25) && tiles_are_lent();
+    f.amx =
+        f.avx512vnni && has_bits(saved, 0x60000) && has_bit(seven.d, 24) && has_bit(seven.d, 25) && tiles_are_lent();
     return f;
 }
 #endif

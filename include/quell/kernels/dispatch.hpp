@@ -41,11 +41,7 @@ using quell::kernels::detail::lowered_to;
 inline constexpr const kernel_table* compiled_tables[] = {
     &scalar::table,
 #if QUELL_ARCH_X86_64
-    &avx2::table,
-    &avxvnni::table,
-    &avx512::table,
-    &avx512vnni::table,
-    &amx::table,
+    &avx2::table,   &avxvnni::table, &avx512::table, &avx512vnni::table, &amx::table,
 #endif
 };
 

@@ -48,8 +48,8 @@ inline constexpr std::size_t max_k = 131072;  ///< the sum of max_k products 127
     return group == 0 ? 1 : (k + group - 1) / group;
 }
 
-/// A weight [n, k] cut into panels. An integer panel is four runs, one after the other: the codes, the scales [group][16],
-/// the zeros [group][16] and, at 8 bits, the sums of codes [group][16].
+/// A weight [n, k] cut into panels. An integer panel is four runs, one after the other: the codes, the scales
+/// [group][16], the zeros [group][16] and, at 8 bits, the sums of codes [group][16].
 struct panel_shape {
     panel_format format = panel_format::f32;
     std::size_t n = 0;

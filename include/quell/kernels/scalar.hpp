@@ -20,6 +20,8 @@ namespace scalar {
 inline constexpr isa level = isa::scalar;
 inline constexpr std::size_t lanes = 16;
 inline constexpr int gemm_rows = 1;
+inline constexpr int group_rows = 1;
+inline constexpr std::size_t block_rows = 96;
 inline constexpr std::size_t tile_columns = 1;
 inline constexpr int direct_rows = 1;
 inline constexpr std::size_t direct_columns = 1;

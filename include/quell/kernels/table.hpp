@@ -28,8 +28,8 @@ inline namespace QUELL_BASELINE {
 /// 1 in a row without finite values other than 0.
 ///
 /// With 16 bits qmax is 32385 and a row becomes two: code = 254 high + low, both in -127 ... 127, high first.
-/// With zeros the codes run from the smallest to the largest v, 0 between them: scale = clip * (max - min) / 254, zero =
-/// clamp(nearbyint(-127 - clip * min / scale)), code = clamp(nearbyint(v * (1 / scale)) + zero).
+/// With zeros the codes run from the smallest to the largest v, 0 between them: scale = clip * (max - min) / 254, zero
+/// = clamp(nearbyint(-127 - clip * min / scale)), code = clamp(nearbyint(v * (1 / scale)) + zero).
 struct quantize_args {
     const void* x = nullptr;
     dtype x_type = dtype::f32;  ///< f32, f16 or bf16
