@@ -21,7 +21,8 @@ struct eval_options {
     common_options common;
     std::string model = "toy";
     std::string text = "builtin";
-    std::string recipes = "all";
+    std::string recipes;      ///< empty: all; of a packed file, its own
+    std::string reference;    ///< what a packed file is compared with; empty: nothing
     std::size_t tokens = 0;   ///< 0: the whole text
     std::size_t context = 0;  ///< 0: 512, or what the model can take
     std::string calibration;
@@ -34,12 +35,25 @@ struct eval_options {
     std::string json;
 };
 
+struct quantize_options {
+    common_options common;
+    std::string model = "toy";
+    std::string recipe;
+    std::string out;
+    std::string calibration;
+    std::size_t calibration_tokens = 12288;
+    float alpha = 0.5F;
+    int embedding_bits = 32;
+    std::string plan;
+    bool strict = false;
+};
+
 struct run_options {
     common_options common;
     std::string model = "toy";
     std::string prompt;
     std::size_t length = 64;
-    std::string recipe = "fp32";
+    std::string recipe;  ///< empty: the model as it is
     std::string calibration;
     float temperature = 0;
     std::uint64_t seed = 1;
@@ -62,6 +76,7 @@ struct train_toy_options {
 };
 
 int eval(const eval_options& options);
+int quantize(const quantize_options& options);
 int run(const run_options& options);
 int layer(const layer_options& options);
 int train_toy(const train_toy_options& options);

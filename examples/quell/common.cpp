@@ -5,21 +5,36 @@
 
 #include "quell/io/atomic_file.hpp"
 #include "quell/io/files.hpp"
+#include "speed.hpp"
 #include "toy/corpus.hpp"
 #include "toy/embedded.hpp"
 #include "transformer/load.hpp"
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace program {
 
-result<transformer::loaded> load_model(const std::string& model, const quell::executor& threads,
-                                       const quell::progress_callback& progress) {
-    if (is_toy(model)) {
-        return transformer::load_bytes(toy::weights(model), model, threads);
+result<std::optional<std::string>> packed_recipe(const std::string& model) {
+    if (!model.ends_with(".safetensors")) {
+        return std::optional<std::string>();
     }
-    return transformer::load(model, threads, progress);
+    QUELL_TRY(const auto file, quell::io::safetensors_file::open(model));
+    if (!transformer::is_packed(file)) {
+        return std::optional<std::string>();
+    }
+    QUELL_TRY(quell::model::plan decided, transformer::plan_in(file, model));
+    return std::optional(std::move(decided.recipe));
+}
+
+result<loaded_model> load_model(const std::string& model, const quell::executor& threads,
+                                const quell::progress_callback& progress) {
+    const stopwatch watch;
+    QUELL_TRY(transformer::loaded loaded, is_toy(model) ? transformer::load_bytes(toy::weights(model), model, threads)
+                                                        : transformer::load(model, threads, progress));
+    return loaded_model{std::move(loaded), watch.seconds()};
 }
 
 result<std::vector<std::int32_t>> read_ids(const std::string& text, std::uint64_t builtin_seed,

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -30,6 +31,10 @@ using quell::result;
 inline int fail(const error& e) {
     std::fprintf(stderr, "quell: %s\n", e.message.c_str());
     return 1;
+}
+
+inline int status_of(const result<void>& done) {
+    return done ? 0 : fail(done.error());
 }
 
 /// Bad usage: one line on standard error, status 2.
@@ -59,9 +64,21 @@ inline bool is_toy(std::string_view model) {
     return model == "toy" || model == "toy-gelu";
 }
 
+/// The recipe that made a packed file; nothing for every other model. Cheap: no weight is touched.
+result<std::optional<std::string>> packed_recipe(const std::string& model);
+
+/// Empty where --recipe asks for nothing or for what the packed file is; otherwise the line for misuse().
+inline std::string recipe_conflict(const std::string& model, const std::string& own, const std::string& asked) {
+    return asked.empty() || asked == own ? "" : "--recipe " + asked + ": " + model + " is packed already, as " + own;
+}
+
+struct loaded_model : transformer::loaded {
+    double seconds = 0;  ///< that loading took
+};
+
 /// toy, toy-gelu, a file or a folder.
-result<transformer::loaded> load_model(const std::string& model, const quell::executor& threads,
-                                       const quell::progress_callback& progress);
+result<loaded_model> load_model(const std::string& model, const quell::executor& threads,
+                                const quell::progress_callback& progress);
 
 /// The ids of a text file, or of the built-in text of that seed; at most `limit` of them when that is not 0.
 result<std::vector<std::int32_t>> read_ids(const std::string& text, std::uint64_t builtin_seed,

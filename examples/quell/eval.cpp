@@ -55,15 +55,11 @@ public:
                    .threads = pool_.concurrency(),
                    .rows = {}};
         print_preamble();
-        QUELL_TRY(const eval_row base_row, score_base());
-        for (const job& j : jobs_) {
-            if (j.is_float()) {
-                add(base_row);
-                continue;
-            }
-            QUELL_TRY(eval_row row, score(j));
-            row.perplexity_change = 100.0 * (row.perplexity / base_row.perplexity - 1.0);
+        if (packed_) {
+            QUELL_TRY(eval_row row, score_packed());
             add(std::move(row));
+        } else {
+            QUELL_TRY_VOID(score_jobs());
         }
         for (const std::string& note : notes_) {
             std::printf("%s\n", note.c_str());
@@ -72,24 +68,76 @@ public:
     }
 
 private:
+    result<void> score_jobs() {
+        QUELL_TRY(const eval_row base_row, base_row_of());
+        for (const job& j : jobs_) {
+            if (j.is_float()) {
+                add(base_row);
+                continue;
+            }
+            QUELL_TRY(const quantized q, quantize_model(*base_, j, setup()));
+            QUELL_TRY(eval_row row, score(j, q));
+            QUELL_TRY_VOID(note_transform(j));
+            add(std::move(row));
+        }
+        return {};
+    }
+
+    /// What a packed file holds; against the reference, where one is given.
+    result<eval_row> score_packed() {
+        if (base_) {
+            QUELL_TRY_VOID(score_base());
+        }
+        return score(job::from_plan(packed_->decided), *packed_);
+    }
+
     result<void> load() {
         auto loaded = load_model(options_.model, threads_, bar_.callback(options_.model));
         if (!loaded) {
             return loaded.error();
         }
+        load_seconds_ = loaded->seconds;
         tokenizer_ = std::move(loaded->text);
-        base_.emplace(std::move(loaded->network));
+        if (loaded->decided) {
+            packed_.emplace(describe_packed(std::move(loaded->network), *std::move(loaded->decided)));
+            QUELL_TRY_VOID(load_reference());
+        } else {
+            base_.emplace(std::move(loaded->network));
+        }
         QUELL_TRY(ids_, read_ids(options_.text, toy::evaluation_seed, *tokenizer_, options_.tokens));
         if (!options_.plant.empty()) {
             QUELL_TRY(auto planted, toy::plant(*base_, *toy::plant_named(options_.plant), options_.seed, threads_,
                                                base_->shape.vocab == 256 ? std::span<const std::int32_t>() : ids_));
             base_.emplace(std::move(planted));
         }
-        rules_.context = options_.context > 0 ? options_.context : std::min<std::size_t>(512, base_->shape.context);
+        return choose_windows(packed_ ? packed_->network.shape.context : base_->shape.context);
+    }
+
+    result<void> load_reference() {
+        if (options_.reference.empty()) {
+            return {};
+        }
+        auto loaded = load_model(options_.reference, threads_, bar_.callback(options_.reference));
+        if (!loaded) {
+            return loaded.error();
+        }
+        const transformer::config& is = loaded->network.shape;
+        const transformer::config& wanted = packed_->network.shape;
+        if (loaded->decided || is.vocab != wanted.vocab || is.width != wanted.width || is.context < wanted.context) {
+            return error{errc::bad_value, options_.reference + ": cannot be what " + options_.model +
+                                              " was made from: a model in float with " + std::to_string(wanted.vocab) +
+                                              " tokens and a width of " + std::to_string(wanted.width) + " is wanted"};
+        }
+        base_.emplace(std::move(loaded->network));
+        return {};
+    }
+
+    result<void> choose_windows(std::size_t most) {
+        rules_.context = options_.context > 0 ? options_.context : std::min<std::size_t>(512, most);
         rules_.windows = ids_.size() / rules_.context;
-        if (rules_.context > base_->shape.context) {
+        if (rules_.context > most) {
             return error{errc::bad_value, options_.model + ": a context of " + std::to_string(rules_.context) +
-                                              " is more than the model's " + std::to_string(base_->shape.context)};
+                                              " is more than the model's " + std::to_string(most)};
         }
         if (rules_.windows == 0) {
             return error{errc::bad_value, options_.text + ": " + std::to_string(ids_.size()) +
@@ -102,46 +150,53 @@ private:
         bar_.clear();
         std::printf(
             "%s, %s: %zu tokens in %zu disjoint windows of %zu, all but the first of a window scored; %zu "
-            "thread%s, %s\n",
+            "thread%s, %s; loaded in %.2f s\n",
             report_.model.c_str(), report_.text.c_str(), rules_.tokens(), rules_.windows, rules_.context,
-            report_.threads, report_.threads == 1 ? "" : "s", report_.isa.c_str());
+            report_.threads, report_.threads == 1 ? "" : "s", report_.isa.c_str(), load_seconds_);
         print_header();
     }
 
-    [[nodiscard]] bool only_float() const {
-        return std::all_of(jobs_.begin(), jobs_.end(), [](const job& j) { return j.is_float(); });
+    /// Whether anything will be compared with the float model.
+    [[nodiscard]] bool compares() const {
+        return packed_ || std::any_of(jobs_.begin(), jobs_.end(), [](const job& j) { return !j.is_float(); });
     }
 
     /// Scores the float model, and keeps its hidden states where another model will be compared with it.
-    result<eval_row> score_base() {
+    result<void> score_base() {
         reference_.network = &*base_;
-        if (!only_float()) {
+        if (compares()) {
             reference_.hidden = {rules_.tokens(), base_->shape.width};
         }
-        QUELL_TRY(const scores s, evaluate(*base_, ids_, rules_, nullptr, only_float() ? nullptr : &reference_.hidden,
-                                           threads_, bar_.callback("fp32")));
-        eval_row row{.recipe = "fp32", .perplexity = s.perplexity, .top1_agreement = 100.0};
+        QUELL_TRY(base_scores_, evaluate(*base_, ids_, rules_, nullptr, compares() ? &reference_.hidden : nullptr,
+                                         threads_, bar_.callback("fp32")));
+        return {};
+    }
+
+    result<eval_row> base_row_of() {
+        QUELL_TRY_VOID(score_base());
+        eval_row row{.recipe = "fp32", .perplexity = base_scores_.perplexity, .top1_agreement = 100.0};
         row.bytes = 4 * parameters(*base_);
         return finish_row(*base_, std::move(row));
     }
 
-    result<eval_row> score(const job& j) {
-        QUELL_TRY(const quantized q, quantize_model(*base_, j, setup()));
-        QUELL_TRY(const scores s,
-                  evaluate(q.network, ids_, rules_, &reference_, nullptr, threads_, bar_.callback(j.name())));
+    result<eval_row> score(const job& j, const quantized& q) {
+        constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+        QUELL_TRY(const scores s, evaluate(q.network, ids_, rules_, base_ ? &reference_ : nullptr, nullptr, threads_,
+                                           bar_.callback(j.name())));
         const auto totals = quell::report::totals_of(q.report);
-        eval_row row{.recipe = j.name(),
-                     .weight_bits_nominal = totals.nominal_bits,
-                     .weight_bits_stored = totals.stored_bits,
-                     .model_bits_stored = 8.0 * static_cast<double>(q.bytes) / static_cast<double>(parameters(*base_)),
-                     .embedding_bits = options_.embedding_bits,
-                     .activation_bits = j.activation_bits(),
-                     .bytes = q.bytes,
-                     .perplexity = s.perplexity,
-                     .kl_divergence = s.kl_divergence,
-                     .top1_agreement = s.top1_agreement,
-                     .quantize_seconds = q.seconds};
-        QUELL_TRY_VOID(note_transform(j));
+        eval_row row{
+            .recipe = j.name(),
+            .weight_bits_nominal = totals.nominal_bits,
+            .weight_bits_stored = totals.stored_bits,
+            .model_bits_stored = 8.0 * static_cast<double>(q.bytes) / static_cast<double>(parameters(q.network)),
+            .embedding_bits = embedding_bits(q.network),
+            .activation_bits = j.activation_bits(),
+            .bytes = q.bytes,
+            .perplexity = s.perplexity,
+            .perplexity_change = base_ ? 100.0 * (s.perplexity / base_scores_.perplexity - 1.0) : unknown,
+            .kl_divergence = base_ ? s.kl_divergence : unknown,
+            .top1_agreement = base_ ? s.top1_agreement : unknown,
+            .quantize_seconds = q.seconds};
         note_fallbacks(j, q.report);
         return finish_row(q.network, std::move(row));
     }
@@ -211,11 +266,14 @@ private:
     quell::thread_pool pool_;
     quell::executor threads_;
     progress_bar bar_;
+    double load_seconds_ = 0;
     std::optional<transformer::tokenizer> tokenizer_;
-    std::optional<transformer::model> base_;
+    std::optional<transformer::model> base_;  ///< the float model; of a packed file, its reference if there is one
+    std::optional<quantized> packed_;
     std::vector<std::int32_t> ids_;
     protocol rules_;
     reference reference_;
+    scores base_scores_;
     eval_report report_;
     std::vector<std::string> notes_;
 };
@@ -228,7 +286,22 @@ result<std::vector<job>> jobs_of(const eval_options& options) {
         jobs.push_back(std::move(planned));
         return jobs;
     }
-    return job::from_names(options.recipes, {.alpha = options.alpha});
+    return job::from_names(options.recipes.empty() ? "all" : options.recipes, {.alpha = options.alpha});
+}
+
+/// Options that a packed file, or any other model, cannot take: the line for misuse(), or nothing.
+std::string option_conflict(const eval_options& options, const std::optional<std::string>& own) {
+    if (!own) {
+        return options.reference.empty() ? "" : "--reference is for packed files; other models are their own";
+    }
+    for (const auto& [option, given] :
+         {std::pair("--plan", !options.plan.empty()), std::pair("--plant", !options.plant.empty()),
+          std::pair("--embedding-bits", options.embedding_bits != 32)}) {
+        if (given) {
+            return std::string(option) + ": " + options.model + " is packed already, as " + *own;
+        }
+    }
+    return recipe_conflict(options.model, *own, options.recipes);
 }
 
 result<void> write_json(const eval_report& report, const std::string& path) {
@@ -242,13 +315,20 @@ int eval(const eval_options& options) {
     if (const int status = choose_isa(options.common); status != 0) {
         return status;
     }
-    auto jobs = jobs_of(options);
+    const auto own = packed_recipe(options.model);
+    if (!own) {
+        return fail(own.error());
+    }
+    if (const std::string conflict = option_conflict(options, *own); !conflict.empty()) {
+        return misuse(conflict);
+    }
+    auto jobs = *own ? result(std::vector<job>()) : jobs_of(options);
     if (!jobs) {
         return jobs.error().code == errc::not_found ? misuse(jobs.error().message) : fail(jobs.error());
     }
     for (const job& j : *jobs) {
-        if (j.needs_calibration() && options.calibration.empty() && !is_toy(options.model)) {
-            return misuse(j.name() + " needs --calib FILE with a calibration text");
+        if (const std::string lack = lack_of_calibration(j, options.calibration, options.model); !lack.empty()) {
+            return misuse(lack);
         }
     }
     if (const auto writable = options.json.empty() ? result<void>{} : check_writable(options.json); !writable) {
@@ -258,10 +338,7 @@ int eval(const eval_options& options) {
     if (!report) {
         return fail(report.error());
     }
-    if (const auto written = options.json.empty() ? result<void>{} : write_json(*report, options.json); !written) {
-        return fail(written.error());
-    }
-    return 0;
+    return status_of(options.json.empty() ? result<void>{} : write_json(*report, options.json));
 }
 
 }  // namespace program

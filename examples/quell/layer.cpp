@@ -133,8 +133,7 @@ int layer(const layer_options& options) {
     if (const auto writable = check_writable(options.out); !writable) {
         return fail(writable.error());
     }
-    const result<void> done = quantize_layer(options, *how);
-    return done ? 0 : fail(done.error());
+    return status_of(quantize_layer(options, *how));
 }
 
 }  // namespace program

@@ -23,7 +23,10 @@ CLI::App* add_eval(CLI::App& app, program::eval_options& options) {
     CLI::App* command = app.add_subcommand("eval", "Perplexity, KL divergence, size and speed of recipes");
     command->add_option("--model", options.model, "toy, toy-gelu, FILE.gguf, FILE.safetensors or a folder");
     command->add_option("--text", options.text, "The text to score, UTF-8; builtin: made by the program");
-    command->add_option("--recipe", options.recipes, "Names with commas between them, or all (see: quell recipes)");
+    command->add_option("--recipe", options.recipes,
+                        "Names with commas between them, or all (see: quell recipes); a packed file has its own");
+    command->add_option("--reference", options.reference,
+                        "The model that a packed file was made from, for KL divergence and top-1 agreement");
     command->add_option("--tokens", options.tokens, "Score the first N tokens only")->check(CLI::PositiveNumber);
     command->add_option("--context", options.context, "Window length in tokens; default 512")
         ->check(CLI::Range(2, 1 << 20));
@@ -38,6 +41,25 @@ CLI::App* add_eval(CLI::App& app, program::eval_options& options) {
     command->add_option("--plant", options.plant, "Plant outliers without changing the float model")
         ->check(CLI::IsMember({"channels", "tokens", "both"}));
     command->add_option("--json", options.json, "Write the table to this file");
+    add_common(*command, options.common);
+    return command;
+}
+
+CLI::App* add_quantize(CLI::App& app, program::quantize_options& options) {
+    CLI::App* command = app.add_subcommand("quantize", "Write a quantized model that run and eval start from at once");
+    command->add_option("--model", options.model, "toy, toy-gelu, FILE.gguf, FILE.safetensors or a folder");
+    command->add_option("--recipe", options.recipe, "See: quell recipes");
+    command->add_option("--out", options.out, "FILE.safetensors: weights, configuration, tokenizer and plan")
+        ->required();
+    command->add_option("--calib", options.calibration, "Calibration text, where the recipe needs one");
+    command->add_option("--calib-tokens", options.calibration_tokens, "How much of it is used")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--alpha", options.alpha, "Smoothing exponent")->check(CLI::Range(0.0, 1.0));
+    command->add_option("--embedding-bits", options.embedding_bits, "Embedding and head: 32, 8 or 4")
+        ->check(CLI::IsMember({32, 8, 4}));
+    command->add_option("--plan", options.plan,
+                        "Carry out this plan (JSON, as a report prints it) instead of a recipe");
+    command->add_flag("--strict", options.strict, "Fail where a linear cannot be what the recipe asks for");
     add_common(*command, options.common);
     return command;
 }
@@ -86,10 +108,12 @@ int main(int argc, char** argv) {
                          QUELL_TEXT_OF(QUELL_VERSION_PATCH));
     app.require_subcommand(1);
     program::eval_options eval;
+    program::quantize_options quantize;
     program::run_options run;
     program::layer_options layer;
     program::train_toy_options train;
     const CLI::App* eval_command = add_eval(app, eval);
+    const CLI::App* quantize_command = add_quantize(app, quantize);
     const CLI::App* run_command = add_run(app, run);
     const CLI::App* layer_command = add_layer(app, layer);
     const CLI::App* train_command = add_train_toy(app, train);
@@ -101,6 +125,9 @@ int main(int argc, char** argv) {
     }
     if (eval_command->parsed()) {
         return program::eval(eval);
+    }
+    if (quantize_command->parsed()) {
+        return program::quantize(quantize);
     }
     if (run_command->parsed()) {
         return program::run(run);

@@ -23,9 +23,7 @@ result<job> job::from_plan_file(const std::string& path) {
     QUELL_TRY(const std::vector<std::byte> bytes, quell::io::read_file(path));
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     QUELL_TRY(quell::model::plan read, quell::model::plan_from_text(text, path));
-    job j({});
-    j.plan_ = std::make_shared<quell::model::plan>(std::move(read));
-    return j;
+    return from_plan(std::move(read));
 }
 
 result<quell::model::plan> job::plan_for(const quell::graph& g) const {
@@ -43,6 +41,11 @@ std::size_t parameters(const transformer::model& m) {
         });
     }
     return count;
+}
+
+int embedding_bits(const transformer::model& m) {
+    const auto* q = std::get_if<quell::quant::quantized_linear>(m.embedding.get());
+    return q == nullptr ? 32 : q->packed().form().bits;
 }
 
 namespace {
@@ -65,22 +68,41 @@ result<void> quantize_tables(transformer::model& m, int bits, const quell::execu
     return {};
 }
 
+/// Codes, scales and zeros of a linear as a file stores them.
+std::size_t stored_bytes(const quell::quant::linear& l) {
+    const auto* q = std::get_if<quell::quant::quantized_linear>(&l);
+    const quell::scheme form = q == nullptr ? quell::quant::float_weights : q->packed().form();
+    return quell::packing::stored_bytes(form, quell::quant::out_features(l), quell::quant::in_features(l)) +
+           (q == nullptr ? 0 : q->channel_scale().size_bytes());
+}
+
 /// The bytes of what is no site: embedding, head, gains and biases.
-std::size_t other_bytes(const transformer::model& m, int embedding_bits) {
-    const auto& table = *m.embedding;
-    const std::size_t rows = quell::quant::out_features(table);
-    const std::size_t cols = quell::quant::in_features(table);
-    std::size_t table_bytes = 4 * rows * cols;
-    if (const auto* q = std::get_if<quell::quant::quantized_linear>(&table); q != nullptr && embedding_bits != 32) {
-        table_bytes = quell::packing::stored_bytes(q->packed().form(), rows, cols);
-    }
+std::size_t other_bytes(const transformer::model& m) {
     std::size_t small = 4 * m.final_norm.size();
     for (const transformer::block& b : m.blocks) {
         small += 4 * (b.attn_norm.size() + b.ffn_norm.size());
         transformer::for_each_linear(b,
                                      [&](const quell::quant::linear& l) { small += 4 * quell::quant::bias(l).size(); });
     }
-    return (m.embedding == m.head ? 1 : 2) * table_bytes + small;
+    return stored_bytes(*m.embedding) + (m.embedding == m.head ? 0 : stored_bytes(*m.head)) + small;
+}
+
+std::size_t model_bytes(const quantized& q) {
+    std::size_t bytes = other_bytes(q.network);
+    for (const quell::report::layer_report& layer : q.report.layers) {
+        bytes += layer.stored_bytes;
+    }
+    return bytes;
+}
+
+result<void> refuse_fallbacks(const quell::model::plan& plan) {
+    for (const quell::model::site_plan& site : plan.sites) {
+        if (!site.fallback.empty()) {
+            return error{errc::unsupported,
+                         "--strict: " + site.name + " cannot be " + plan.recipe + ": " + site.fallback};
+        }
+    }
+    return {};
 }
 
 }  // namespace
@@ -94,20 +116,41 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
     }
     const quell::model::engine engine = transformer::make_engine(base, calibration, setup.context, setup.threads);
     QUELL_TRY(const quell::model::plan plan, how.plan_for(engine.graph));
+    if (setup.strict) {
+        QUELL_TRY_VOID(refuse_fallbacks(plan));
+    }
     QUELL_TRY(
         quell::model::quantized_model changed,
         quell::model::apply(engine, plan,
                             {.threads = setup.threads, .progress = setup.progress, .keep_float = setup.keep_float}));
-    quantized q{.network = {}, .report = std::move(changed.report)};
+    quantized q{.network = {}, .decided = std::move(changed.decided), .report = std::move(changed.report)};
     q.network = transformer::with_linears(base, std::move(changed));
     if (setup.embedding_bits != 32 && !setup.keep_float) {
         QUELL_TRY_VOID(quantize_tables(q.network, setup.embedding_bits, setup.threads));
     }
-    q.bytes = other_bytes(q.network, setup.embedding_bits);
-    for (const quell::report::layer_report& layer : q.report.layers) {
-        q.bytes += layer.stored_bytes;
-    }
+    q.bytes = model_bytes(q);
     q.seconds = all.seconds();
+    return q;
+}
+
+quantized describe_packed(transformer::model network, quell::model::plan decided) {
+    quantized q{.network = std::move(network), .decided = std::move(decided), .report = {}};
+    q.report.recipe = q.decided.recipe;
+    const quell::graph graph = transformer::make_graph(q.network.shape);
+    for (std::size_t s = 0; s < graph.sites.size(); ++s) {
+        const quell::site& site = graph.sites[s];
+        const quell::model::site_plan& plan = q.decided.sites[s];
+        q.report.layers.push_back({.site = site.name,
+                                   .module = site.module,
+                                   .layer = site.layer,
+                                   .out_features = site.out_features,
+                                   .in_features = site.in_features,
+                                   .weights = plan.weights,
+                                   .activation_bits = plan.activations.bits,
+                                   .fallback = plan.fallback,
+                                   .stored_bytes = stored_bytes(*transformer::detail::linear_of(q.network, site))});
+    }
+    q.bytes = model_bytes(q);
     return q;
 }
 

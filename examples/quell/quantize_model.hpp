@@ -27,12 +27,23 @@ public:
     static result<std::vector<job>> from_names(const std::string& names, const quell::quant::recipe_options& options) {
         std::vector<job> jobs;
         for (const std::string& name : names == "all" ? all_names() : split(names)) {
-            QUELL_TRY(quell::quant::recipe found, quell::quant::find_recipe(name, options));
-            jobs.push_back(job(std::move(found)));
+            QUELL_TRY(job found, from_name(name, options));
+            jobs.push_back(std::move(found));
         }
         return jobs;
     }
 
+    /// Errors   errc::not_found where no recipe has that name.
+    static result<job> from_name(const std::string& name, const quell::quant::recipe_options& options) {
+        QUELL_TRY(quell::quant::recipe found, quell::quant::find_recipe(name, options));
+        return job(std::move(found));
+    }
+
+    static job from_plan(quell::model::plan decided) {
+        job j({});
+        j.plan_ = std::make_shared<quell::model::plan>(std::move(decided));
+        return j;
+    }
     static result<job> from_plan_file(const std::string& path);
 
     [[nodiscard]] std::string name() const { return plan_ ? plan_->recipe : recipe_.name; }
@@ -83,12 +94,19 @@ private:
     std::shared_ptr<const quell::model::plan> plan_;
 };
 
+/// Empty where the job can run with this --calib; otherwise the line for misuse(). The toys bring their own text.
+inline std::string lack_of_calibration(const job& j, const std::string& calibration, const std::string& model) {
+    const bool lacks = j.needs_calibration() && calibration.empty() && !is_toy(model);
+    return lacks ? j.name() + " needs --calib FILE with a calibration text" : "";
+}
+
 struct quantize_setup {
     std::string calibration = "builtin";
     std::size_t calibration_tokens = 12288;
     std::size_t context = 512;
     int embedding_bits = 32;
     bool keep_float = false;  ///< transforms only
+    bool strict = false;      ///< a site that cannot be what the recipe asks for is an error
     const transformer::tokenizer* tokenizer = nullptr;
     quell::executor threads = {};
     quell::progress_callback progress = {};
@@ -96,6 +114,7 @@ struct quantize_setup {
 
 struct quantized {
     transformer::model network;
+    quell::model::plan decided;
     quell::report::model_report report;
     std::size_t bytes = 0;  ///< of all tensors of the model, as a file stores them
     double seconds = 0;
@@ -104,6 +123,12 @@ struct quantized {
 /// All weights, gains and biases; tied ones once.
 std::size_t parameters(const transformer::model& m);
 
+/// Bits of the embedding's codes, 32 in float.
+int embedding_bits(const transformer::model& m);
+
 result<quantized> quantize_model(const transformer::model& base, const job& how, const quantize_setup& setup);
+
+/// What a packed file holds, as quantize_model would have described it; errors and times are not known any more.
+quantized describe_packed(transformer::model network, quell::model::plan decided);
 
 }  // namespace program

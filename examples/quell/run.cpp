@@ -12,7 +12,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace program {
@@ -53,13 +55,13 @@ private:
     std::size_t printed_ = 0;
 };
 
-result<void> generate(const transformer::model& network, const transformer::tokenizer& tokenizer,
-                      std::span<const std::int32_t> prompt, const run_options& options,
+result<void> generate(const loaded_model& model, std::span<const std::int32_t> prompt, const run_options& options,
                       const quell::executor& threads) {
+    const transformer::model& network = model.network;
     transformer::session session(network, threads, prompt.size() + options.length);
     quell::matrix<float> logits(1, network.shape.vocab);
     quell::rng random(options.seed);
-    text_stream out(tokenizer);
+    text_stream out(model.text);
     const stopwatch prefill;
     QUELL_TRY_VOID(session.prefill(prompt));
     const double prefill_seconds = prefill.seconds();
@@ -69,7 +71,7 @@ result<void> generate(const transformer::model& network, const transformer::toke
         const std::size_t last = session.hidden().rows() - 1;
         session.logits(session.hidden().block(last, 0, 1, network.shape.width), logits.view());
         const std::int32_t next = pick(logits.row(0), options.temperature, random);
-        if (tokenizer.eos() == next) {
+        if (model.text.eos() == next) {
             break;
         }
         out.add(next);
@@ -77,8 +79,8 @@ result<void> generate(const transformer::model& network, const transformer::toke
     }
     std::printf("\n");
     if (!options.common.quiet) {
-        std::fprintf(stderr, "%zu prompt tokens in %.2f s, %zu tokens at %.1f tokens/s\n", prompt.size(),
-                     prefill_seconds, made, static_cast<double>(made) / decode.seconds());
+        std::fprintf(stderr, "loaded in %.2f s, %zu prompt tokens in %.2f s, %zu tokens at %.1f tokens/s\n",
+                     model.seconds, prompt.size(), prefill_seconds, made, static_cast<double>(made) / decode.seconds());
     }
     return {};
 }
@@ -94,7 +96,8 @@ result<std::vector<std::int32_t>> encode_prompt(const std::string& prompt, const
     return ids;
 }
 
-result<void> run_model(const run_options& options, const job& how) {
+/// Without a job the model runs as it is.
+result<void> run_model(const run_options& options, const std::optional<job>& how) {
     quell::thread_pool pool(thread_count(options.common));
     const quell::executor threads(pool);
     progress_bar bar(options.common.quiet);
@@ -109,9 +112,9 @@ result<void> run_model(const run_options& options, const job& how) {
                                           std::to_string(options.length) + " new ones exceed the model's context of " +
                                           std::to_string(context)};
     }
-    if (!how.is_float()) {
+    if (how && !how->is_float()) {
         QUELL_TRY(quantized q,
-                  quantize_model(model->network, how,
+                  quantize_model(model->network, *how,
                                  {.calibration = options.calibration.empty() ? "builtin" : options.calibration,
                                   .context = std::min<std::size_t>(512, context),
                                   .tokenizer = &model->text,
@@ -121,7 +124,7 @@ result<void> run_model(const run_options& options, const job& how) {
     }
     bar.clear();
     std::printf("%s", options.prompt.c_str());
-    return generate(model->network, model->text, prompt, options, threads);
+    return generate(*model, prompt, options, threads);
 }
 
 }  // namespace
@@ -130,18 +133,22 @@ int run(const run_options& options) {
     if (const int status = choose_isa(options.common); status != 0) {
         return status;
     }
-    const auto jobs = job::from_names(options.recipe, {});
-    if (!jobs) {
-        return misuse(jobs.error().message);
+    const auto own = packed_recipe(options.model);
+    if (!own) {
+        return fail(own.error());
     }
-    if (jobs->size() != 1) {
-        return misuse("--recipe " + options.recipe + ": run takes one recipe");
+    if (*own) {
+        const std::string conflict = recipe_conflict(options.model, **own, options.recipe);
+        return conflict.empty() ? status_of(run_model(options, {})) : misuse(conflict);
     }
-    if (jobs->front().needs_calibration() && options.calibration.empty() && !is_toy(options.model)) {
-        return misuse(options.recipe + " needs --calib FILE with a calibration text");
+    const auto how = job::from_name(options.recipe.empty() ? "fp32" : options.recipe, {});
+    if (!how) {
+        return misuse(how.error().message);
     }
-    const result<void> done = run_model(options, jobs->front());
-    return done ? 0 : fail(done.error());
+    if (const std::string lack = lack_of_calibration(*how, options.calibration, options.model); !lack.empty()) {
+        return misuse(lack);
+    }
+    return status_of(run_model(options, *how));
 }
 
 }  // namespace program

@@ -23,7 +23,7 @@ struct eval_row {
     std::size_t bytes = 0;
     double perplexity = 0;
     double perplexity_change = 0;  ///< percent of the float model's; NaN where that is not known
-    double kl_divergence = 0;
+    double kl_divergence = 0;      ///< NaN where there was nothing to compare with, as is the next
     double top1_agreement = 0;
     double prefill_tokens_per_second = 0;
     double decode_tokens_per_second = 0;
@@ -46,11 +46,20 @@ inline void print_header() {
                 "perplexity", "change %", "KL", "top-1 %", "prefill/s", "decode/s", "quant s");
 }
 
+/// The number as `format` prints it, or "-" where it is not known.
+inline std::string known(const char* format, double value) {
+    char text[64];
+    std::snprintf(text, sizeof text, format, value);
+    return std::isnan(value) ? "-" : text;
+}
+
 inline void print_row(const eval_row& row) {
-    std::printf("%-20s %6.2f %7.3f %4d %8.1f %10.3f %+9.2f %9.5f %7.2f %9.1f %8.1f %7.2f\n", row.recipe.c_str(),
+    std::printf("%-20s %6.2f %7.3f %4d %8.1f %10.3f %9s %9s %7s %9.1f %8.1f %7.2f\n", row.recipe.c_str(),
                 row.weight_bits_nominal, row.weight_bits_stored, row.activation_bits,
-                static_cast<double>(row.bytes) / 1048576.0, row.perplexity, row.perplexity_change, row.kl_divergence,
-                row.top1_agreement, row.prefill_tokens_per_second, row.decode_tokens_per_second, row.quantize_seconds);
+                static_cast<double>(row.bytes) / 1048576.0, row.perplexity,
+                known("%+.2f", row.perplexity_change).c_str(), known("%.5f", row.kl_divergence).c_str(),
+                known("%.2f", row.top1_agreement).c_str(), row.prefill_tokens_per_second, row.decode_tokens_per_second,
+                row.quantize_seconds);
     std::fflush(stdout);
 }
 

@@ -107,6 +107,7 @@ inline model with_linears(const model& base, quell::model::quantized_model&& cha
     auto next = std::make_move_iterator(changed.linears.begin());
     model m;
     m.shape = base.shape;
+    m.mapped_from = base.mapped_from;  // the embedding may lie there
     m.embedding = base.embedding;
     m.head = base.head;
     m.final_norm = quell::buffer<float>::copy_of(base.final_norm);

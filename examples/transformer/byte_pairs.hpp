@@ -17,11 +17,20 @@ namespace transformer {
 
 class byte_pairs {
 public:
+    struct rule {
+        std::int32_t left;
+        std::int32_t right;
+        std::int32_t merged;
+    };
+
     /// The rule of the next rank. False when the pair already has a rule.
     bool add(std::int32_t left, std::int32_t right, std::int32_t merged) {
         rules_.push_back({left, right, merged});
         return ranks_.emplace(key(left, right), rules_.size() - 1).second;
     }
+
+    /// By rank.
+    [[nodiscard]] const std::vector<rule>& rules() const { return rules_; }
 
     /// Merges the piece `ids` in place.
     void merge(std::vector<std::int32_t>& ids) const {
@@ -54,11 +63,6 @@ private:
     static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
     static constexpr std::int32_t joined = -1;  ///< the id of a symbol that has become part of its left neighbour
 
-    struct rule {
-        std::int32_t left;
-        std::int32_t right;
-        std::int32_t merged;
-    };
     struct symbol {
         std::int32_t id;
         std::size_t previous;

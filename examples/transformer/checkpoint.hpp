@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// @file
 /// `checkpoint`: the tensors of a model file, or of several shards, by name. Matrices are decoded one at a time,
-/// checked and packed; their pages of the file may then leave memory, so that a model is never held twice.
+/// checked and packed; their pages of the file may then leave memory, so that a model is never held twice. Those of a
+/// packed file are ready to use and stay where they are.
 #pragma once
 
 #include "quell/core/buffer.hpp"
@@ -12,6 +13,7 @@
 #include "quell/io/message.hpp"
 #include "quell/io/tensor_view.hpp"
 #include "quell/io/to_float.hpp"
+#include "quell/model/linear_tensors.hpp"
 #include "quell/quant/forward.hpp"
 
 #include <algorithm>
@@ -44,10 +46,14 @@ namespace transformer {
     return static_cast<std::size_t>(bad - values.begin());
 }
 
+/// Whether the linears of a file are plain matrices or, as model/linear_tensors.hpp writes them, packed.
+enum class weight_storage : std::uint8_t { plain, packed };
+
 class checkpoint {
 public:
-    checkpoint(std::string name, const quell::executor& threads, quell::progress_callback progress)
-        : name_(std::move(name)), threads_(threads), progress_(std::move(progress)) {}
+    checkpoint(std::string name, const quell::executor& threads, quell::progress_callback progress,
+               weight_storage storage = weight_storage::plain)
+        : name_(std::move(name)), threads_(threads), progress_(std::move(progress)), storage_(storage) {}
 
     /// Takes in all tensors of a gguf_file or safetensors_file, which must outlive the checkpoint.
     template <typename File>
@@ -70,7 +76,11 @@ public:
 
     /// The matrix "<name>.weight" [out, in] with "<name>.bias" [out], if there is one, as a float linear.
     /// Errors   errc::not_found, bad_shape, unsupported, bad_value (a number that is not finite, with its index).
+    ///          From a packed file: also those of quell::model::read_linear; the file must then outlive the linear.
     quell::result<quell::quant::linear> linear(const std::string& name, std::size_t out, std::size_t in) {
+        if (storage_ == weight_storage::packed) {
+            return mapped_linear(name, out, in);
+        }
         quell::buffer<float> bias;
         if (has(name + ".bias")) {
             QUELL_TRY(bias, vector(name + ".bias", out));
@@ -97,6 +107,12 @@ public:
         return values;
     }
 
+    /// The text that a packed file holds under `name`, in place.
+    quell::result<std::string_view> text(const std::string& name) {
+        const auto found = quell::model::read_text(finder(), name);
+        return found ? found : found.error().in(name_);
+    }
+
     /// Gives back the memory that the largest matrix so far took while it was decoded.
     void release_scratch() { decoded_ = quell::buffer<float>(); }
 
@@ -119,6 +135,35 @@ private:
 
     [[nodiscard]] quell::error failure(quell::errc code, std::string_view tensor, const std::string& what) const {
         return quell::io::failure(code, name_, "tensor ", quell::io::quoted(tensor), " ", what);
+    }
+
+    /// Marks what is looked up as used.
+    quell::model::tensor_finder finder() {
+        return [this](const std::string& name) -> const quell::io::tensor_view* {
+            const auto at = tensors_.find(name);
+            if (at == tensors_.end()) {
+                return nullptr;
+            }
+            if (!std::exchange(at->second.used, true)) {
+                quell::report_progress(progress_, "load", name, ++taken_, tensors_.size());
+            }
+            return at->second.tensor;
+        };
+    }
+
+    quell::result<quell::quant::linear> mapped_linear(const std::string& name, std::size_t out, std::size_t in) {
+        auto mapped = quell::model::read_linear(finder(), name);
+        if (!mapped) {
+            return mapped.error().in(name_);
+        }
+        const std::size_t shape[] = {quell::quant::out_features(*mapped), quell::quant::in_features(*mapped)};
+        const std::size_t wanted[] = {out, in};
+        if (!std::ranges::equal(shape, wanted)) {
+            return failure(quell::errc::bad_shape, name + ".packed",
+                           "holds a weight of the shape " + quell::io::to_text(shape) +
+                               " where the configuration asks for " + quell::io::to_text(wanted));
+        }
+        return mapped;
     }
 
     quell::result<entry*> take(const std::string& name, std::span<const std::size_t> shape) {
@@ -161,6 +206,7 @@ private:
     std::string name_;
     quell::executor threads_;
     quell::progress_callback progress_;
+    weight_storage storage_;
     std::map<std::string, entry, std::less<>> tensors_;
     std::vector<std::function<void(const quell::io::tensor_view&)>> files_;
     quell::buffer<float> decoded_;

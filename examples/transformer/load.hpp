@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// @file
 /// A model with its tokenizer from a GGUF file, from a Hugging Face folder, or from one safetensors file that carries
-/// its configuration (as the toys do) or has it beside it. Every message starts with the name of the file at fault.
+/// its configuration (as the toys and packed files do) or has it beside it. Every message starts with the name of the
+/// file at fault.
 #pragma once
 
 #include "quell/core/executor.hpp"
@@ -17,6 +18,7 @@
 #include "transformer/config_gguf.hpp"
 #include "transformer/config_json.hpp"
 #include "transformer/loaded.hpp"
+#include "transformer/packed_file.hpp"
 
 #include <cstddef>
 #include <set>
@@ -39,22 +41,6 @@ inline bool exists(const std::string& path) {
 inline quell::result<std::string> read_text(const std::string& path) {
     QUELL_TRY(const std::vector<std::byte> bytes, quell::io::read_file(path));
     return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
-
-/// Joins the two after a last look: a tokenizer must not produce ids that the embedding does not have.
-inline quell::result<loaded> join(quell::result<model> network, quell::result<tokenizer> text,
-                                  const std::string& file) {
-    if (!network) {
-        return network.error();
-    }
-    if (!text) {
-        return text.error();
-    }
-    if (text->size() > network->shape.vocab) {
-        return quell::io::failure(quell::errc::bad_value, file, "the tokenizer has ", text->size(),
-                                  " tokens, the embedding only ", network->shape.vocab);
-    }
-    return loaded{*std::move(network), *std::move(text)};
 }
 
 inline quell::result<loaded> load_gguf(const std::string& path, const quell::executor& threads,
@@ -115,6 +101,9 @@ inline quell::result<loaded> load_safetensors(const std::string& path, const que
                                               const quell::progress_callback& progress) {
     std::vector<quell::io::safetensors_file> files;
     QUELL_TRY(auto file, quell::io::safetensors_file::open(path));
+    if (is_packed(file)) {
+        return load_packed(std::move(file), path, threads, progress);
+    }
     files.push_back(std::move(file));
     const std::string folder = path.substr(0, path.find_last_of('/') + 1);
     if (files.front().metadata().contains("config") || !exists(folder + "config.json")) {
@@ -166,7 +155,7 @@ inline quell::result<loaded> load_folder(const std::string& path, const quell::e
 
 /// Loads FILE.gguf, FILE.safetensors or a folder.
 /// Errors   whatever is wrong with the file, in one line that starts with its name.
-/// Memory   the packed float weights, and the largest matrix once more.
+/// Memory   the packed float weights, and the largest matrix once more; of a packed file, the pages that are used.
 inline quell::result<loaded> load(const std::string& path, const quell::executor& threads,
                                   const quell::progress_callback& progress = {}) {
     if (path.ends_with(".gguf")) {

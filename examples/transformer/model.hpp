@@ -7,6 +7,7 @@
 #include "quell/core/buffer.hpp"
 #include "quell/core/executor.hpp"
 #include "quell/core/views.hpp"
+#include "quell/io/safetensors.hpp"
 #include "quell/quant/forward.hpp"
 #include "transformer/config.hpp"
 
@@ -29,6 +30,8 @@ struct block {
 
 struct model {
     config shape;
+    std::shared_ptr<const quell::io::safetensors_file> mapped_from =
+        {};  ///< where packed weights lie, of a packed file
     std::shared_ptr<const quell::quant::linear> embedding;
     std::shared_ptr<const quell::quant::linear> head;  ///< the same object where the two are tied
     std::vector<block> blocks;

@@ -65,12 +65,38 @@ public:
 
     /// 256 tokens, one a byte.
     static tokenizer bytes() {
-        tokenizer made;
+        vocabulary v{.split = split_pattern::none};
         for (std::size_t byte = 0; byte < 256; ++byte) {
-            made.texts_.emplace_back(1, static_cast<char>(static_cast<unsigned char>(byte)));
-            made.byte_ids_[byte] = static_cast<std::int32_t>(byte);
+            v.tokens.push_back({in_byte_alphabet(std::string(1, static_cast<char>(static_cast<unsigned char>(byte))))});
         }
-        return made;
+        auto made = make(v);
+        QUELL_ENSURES(made.has_value(), "256 tokens, one a byte, are a vocabulary");
+        return *std::move(made);
+    }
+
+    /// The vocabulary that make() gives this tokenizer for.
+    [[nodiscard]] vocabulary words() const {
+        vocabulary v{.split = split_, .whole_pieces = whole_pieces_, .add_bos = add_bos_};
+        for (const std::string& text : texts_) {
+            v.tokens.push_back({text, token_kind::unused});
+        }
+        for (const auto& [bytes, id] : ids_) {
+            v.tokens[static_cast<std::size_t>(id)] = {in_byte_alphabet(bytes), token_kind::normal};
+        }
+        for (const std::vector<special_token>& same_start : specials_) {
+            for (const special_token& special : same_start) {
+                v.tokens[static_cast<std::size_t>(special.id)].kind =
+                    special.only_when_asked ? token_kind::control : token_kind::user_defined;
+            }
+        }
+        const auto text_of = [&](std::int32_t id) { return v.tokens[static_cast<std::size_t>(id)].text; };
+        for (const byte_pairs::rule& rule : pairs_.rules()) {
+            v.merges.push_back({text_of(rule.left), text_of(rule.right)});
+        }
+        v.bos = bos_;
+        v.eos = eos_;
+        v.unknown = unknown_;
+        return v;
     }
 
     /// Errors   bad_format where the text is not UTF-8, unsupported where a byte has no token and the vocabulary no
@@ -148,6 +174,8 @@ private:
         if (tokens.empty() || tokens.size() > most_tokens) {
             return bad("a vocabulary of " + std::to_string(tokens.size()) + " tokens");
         }
+        texts_.reserve(tokens.size());
+        ids_.reserve(tokens.size());
         std::unordered_map<std::string, std::int32_t> special_ids;
         for (const token& t : tokens) {
             QUELL_TRY_VOID(add_token(t, t.kind == token_kind::normal ? ids_ : special_ids));
@@ -197,15 +225,18 @@ private:
             return found != ids_.end() ? found->second : absent;
         };
         for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-            const merge_rule& rule = merges[rank];
-            const std::string label = "merge " + std::to_string(rank) + ": ";
-            for (const std::string& part : {rule.left, rule.right, rule.left + rule.right}) {
-                if (find(part) == absent) {
-                    return bad(label + "no token is " + quell::io::quoted(part));
+            const std::array<std::string, 3> parts = {merges[rank].left, merges[rank].right,
+                                                      merges[rank].left + merges[rank].right};
+            std::array<std::int32_t, 3> ids{};
+            for (std::size_t i = 0; i < parts.size(); ++i) {
+                ids[i] = find(parts[i]);
+                if (ids[i] == absent) {
+                    return bad("merge " + std::to_string(rank) + ": no token is " + quell::io::quoted(parts[i]));
                 }
             }
-            if (!pairs_.add(find(rule.left), find(rule.right), find(rule.left + rule.right))) {
-                return bad(label + quell::io::quoted(rule.left + " " + rule.right) + " stands twice");
+            if (!pairs_.add(ids[0], ids[1], ids[2])) {
+                return bad("merge " + std::to_string(rank) + ": " + quell::io::quoted(parts[0] + " " + parts[1]) +
+                           " stands twice");
             }
         }
         return {};

@@ -39,13 +39,13 @@ struct merge_rule {
 };
 
 struct vocabulary {
-    std::vector<token> tokens;       ///< by id
-    std::vector<merge_rule> merges;  ///< by rank
+    std::vector<token> tokens = {};       ///< by id
+    std::vector<merge_rule> merges = {};  ///< by rank
     split_pattern split = split_pattern::gpt2;
     bool whole_pieces = false;  ///< a piece that is a token is taken as it is (Llama 3)
-    std::optional<std::uint64_t> bos;
-    std::optional<std::uint64_t> eos;
-    std::optional<std::uint64_t> unknown;
+    std::optional<std::uint64_t> bos = {};
+    std::optional<std::uint64_t> eos = {};
+    std::optional<std::uint64_t> unknown = {};
     bool add_bos = false;
 };
 
@@ -91,6 +91,24 @@ inline constexpr std::array<std::int16_t, 0x144> byte_alphabet = [] {
         at += c.bytes;
     }
     return bytes;
+}
+
+/// The other direction: `bytes` written in the byte alphabet.
+[[nodiscard]] inline std::string in_byte_alphabet(std::string_view bytes) {
+    static constexpr std::array<char32_t, 256> characters = [] {
+        std::array<char32_t, 256> of_byte{};
+        for (std::size_t c = 0; c < detail::byte_alphabet.size(); ++c) {
+            if (detail::byte_alphabet[c] >= 0) {
+                of_byte[static_cast<std::size_t>(detail::byte_alphabet[c])] = static_cast<char32_t>(c);
+            }
+        }
+        return of_byte;
+    }();
+    std::string text;
+    for (const char byte : bytes) {
+        append_utf8(text, characters[static_cast<unsigned char>(byte)]);
+    }
+    return text;
 }
 
 }  // namespace transformer

@@ -15,6 +15,7 @@
 #include "quell/kernels.hpp"
 #include "quell/layer.hpp"
 #include "quell/model/apply.hpp"
+#include "quell/model/linear_tensors.hpp"
 #include "quell/model/plan_json.hpp"
 #include "quell/report/report_json.hpp"
 #include "quell/stats/gram.hpp"

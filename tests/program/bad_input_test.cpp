@@ -122,6 +122,66 @@ TEST_F(BadInput, AnOutputFolderThatDoesNotExist) {
     refuses({"train-toy", "--out", folder_.file("no/toy.safetensors")}, 1, "no/toy.safetensors");
 }
 
+/// The toy, packed.
+class PackedBadInput : public BadInput {
+protected:
+    PackedBadInput() {
+        const outcome o = quell({"quantize", "--model", "toy", "--recipe", "rtn-w8a8", "--out", packed_, "--quiet"});
+        EXPECT_EQ(o.status, 0) << o.err;
+    }
+
+    std::string packed_ = folder_.file("packed.safetensors");
+};
+
+TEST_F(PackedBadInput, AFileThatIsDamaged) {
+    const std::string whole = program_test::contents_of(packed_);
+    refuses_model("cut.safetensors", std::as_bytes(std::span(whole)).first(whole.size() / 2), "cut.safetensors: ");
+    std::string flipped = whole;
+    flipped[whole.size() / 2] = static_cast<char>(whole[whole.size() / 2] ^ 1);
+    const std::string damaged = folder_.write("damaged.safetensors", std::as_bytes(std::span(flipped)));
+    refuses({"eval", "--model", damaged}, 1, "checksum does not match");
+    refuses({"run", "--model", damaged, "--prompt", "a"}, 1, "checksum does not match");
+    const std::string name = "\"blk.1.ffn_up.packed\"";
+    std::string renamed = whole;
+    renamed.replace(whole.find(name), name.size(), "\"blk.1.ffn_op.packed\"");
+    const std::string lacking = folder_.write("lacking.safetensors", std::as_bytes(std::span(renamed)));
+    refuses({"eval", "--model", lacking}, 1, "tensor " + name + " is missing");
+}
+
+TEST_F(PackedBadInput, OptionsThatContradictTheFile) {
+    for (const std::vector<std::string>& options : {std::vector<std::string>{"--recipe", "rtn-w4a4"},
+                                                    {"--recipe", "rtn-w8a8,fp32"},
+                                                    {"--plant", "channels"},
+                                                    {"--embedding-bits", "8"},
+                                                    {"--plan", packed_}}) {
+        std::vector<std::string> arguments = {"eval", "--model", packed_};
+        arguments.insert(arguments.end(), options.begin(), options.end());
+        refuses(arguments, 2, "is packed already, as rtn-w8a8");
+    }
+    refuses({"run", "--model", packed_, "--prompt", "a", "--recipe", "fp32"}, 2, "is packed already, as rtn-w8a8");
+    refuses({"quantize", "--model", packed_, "--recipe", "rtn-w8a8", "--out", folder_.file("again.safetensors")}, 2,
+            "is packed already, as rtn-w8a8");
+}
+
+TEST_F(PackedBadInput, AReferenceThatIsNone) {
+    const std::string other = folder_.write("other.gguf", support::llama_gguf({}).build());
+    refuses({"eval", "--model", packed_, "--reference", other}, 1, "other.gguf: cannot be what");
+    refuses({"eval", "--model", packed_, "--reference", packed_}, 1, "cannot be what");
+    refuses({"eval", "--model", "toy", "--reference", "toy"}, 2, "--reference");
+}
+
+TEST_F(BadInput, AQuantizationThatCannotBeDone) {
+    const std::string out = folder_.file("out.safetensors");
+    refuses({"quantize", "--model", "toy", "--out", out}, 2, "either --recipe or --plan");
+    refuses({"quantize", "--model", "toy", "--recipe", "rtn-w8a8,rtn-w4a4", "--out", out}, 2, "rtn-w8a8,rtn-w4a4");
+    refuses({"quantize", "--model", "toy", "--recipe", "rtn-w8a8", "--out", folder_.file("out.gguf")}, 2,
+            ".safetensors");
+    refuses({"quantize", "--model", "toy", "--recipe", "rtn-w8a8", "--out", folder_.file("no/out.safetensors")}, 1,
+            "no/out.safetensors");
+    const std::string model = folder_.write("model.gguf", support::llama_gguf({}).build());
+    refuses({"quantize", "--model", model, "--recipe", "smoothquant-w8a8", "--out", out}, 2, "--calib");
+}
+
 TEST_F(BadInput, ARecipeThatNeedsCalibrationOnARealModel) {
     const std::string model = folder_.write("model.gguf", support::llama_gguf({}).build());
     refuses({"eval", "--model", model, "--recipe", "smoothquant-w8a8"}, 2, "--calib");

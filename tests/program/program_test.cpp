@@ -90,6 +90,74 @@ TEST(Program, ContinuesAPrompt) {
                          .out);
 }
 
+/// The only row of a packed file, or of one recipe; null without one.
+nlohmann::json row_of(const std::vector<std::string>& arguments) {
+    const auto rows = rows_of(arguments);
+    EXPECT_EQ(rows.size(), 1U);
+    return rows.empty() ? nlohmann::json() : rows.begin()->second;
+}
+
+TEST(Program, WritesAModelThatScoresAsTheOneInMemory) {
+    const support::temporary_folder folder;
+    const std::string packed = folder.file("m.safetensors");
+    for (const std::vector<std::string>& how :
+         {std::vector<std::string>{"--recipe", "rtn-w4a8-g32", "--embedding-bits", "8"},
+          {"--recipe", "smoothquant-w8a8", "--calib-tokens", "1024"}}) {
+        for (const char* model : {"toy", "toy-gelu"}) {
+            std::vector<std::string> arguments = {"quantize", "--model", model, "--out", packed};
+            arguments.insert(arguments.end(), how.begin(), how.end());
+            const outcome o = program_test::quell(arguments);
+            ASSERT_EQ(o.status, 0) << o.err;
+            EXPECT_NE(o.out.find("wrote " + packed + ": " + std::to_string(contents_of(packed).size()) + " bytes"),
+                      std::string::npos)
+                << o.out;
+            std::vector<std::string> direct = {"--model", model, "--tokens", "1024"};
+            direct.insert(direct.end(), how.begin(), how.end());
+            const auto expected = row_of(direct);
+            const auto alone = row_of({"--model", packed, "--tokens", "1024"});
+            EXPECT_EQ(alone["perplexity"], expected["perplexity"]) << model;
+            EXPECT_TRUE(alone["kl_divergence"].is_null() && alone["top1_agreement"].is_null());
+            const auto compared = row_of({"--model", packed, "--reference", model, "--tokens", "1024"});
+            for (const char* field : {"recipe", "perplexity", "kl_divergence", "top1_agreement", "bytes",
+                                      "weight_bits_stored", "model_bits_stored", "embedding_bits", "activation_bits"}) {
+                EXPECT_EQ(compared[field], expected[field]) << model << ": " << field;
+            }
+        }
+    }
+}
+
+TEST(Program, WritesTheSameBytesForAnyThreadCountAndAgain) {
+    const support::temporary_folder folder;
+    std::vector<std::string> written;
+    for (const char* threads : {"1", "2", "3", "3"}) {
+        const outcome o =
+            program_test::quell({"quantize", "--model", "toy", "--recipe", "static-w8a8", "--calib-tokens", "1024",
+                                 "--threads", threads, "--out", folder.file("m.safetensors")});
+        ASSERT_EQ(o.status, 0) << o.err;
+        written.push_back(contents_of(folder.file("m.safetensors")));
+    }
+    for (const std::string& bytes : written) {
+        EXPECT_EQ(bytes, written.front());
+    }
+}
+
+TEST(Program, ContinuesAPromptFromAPackedFile) {
+    const support::temporary_folder folder;
+    const std::string packed = folder.file("m.safetensors");
+    ASSERT_EQ(program_test::quell({"quantize", "--model", "toy", "--recipe", "rtn-w8a8", "--out", packed}).status, 0);
+    const auto said = [](const std::vector<std::string>& model) {
+        std::vector<std::string> arguments = {"run", "--prompt", "The old fox ", "-n", "20"};
+        arguments.insert(arguments.end(), model.begin(), model.end());
+        const outcome o = program_test::quell(arguments);
+        EXPECT_EQ(o.status, 0) << o.err;
+        EXPECT_NE(o.err.find("loaded in "), std::string::npos) << o.err;
+        return o.out;
+    };
+    const std::string direct = said({"--model", "toy", "--recipe", "rtn-w8a8"});
+    EXPECT_EQ(said({"--model", packed}), direct);
+    EXPECT_EQ(said({"--model", packed, "--recipe", "rtn-w8a8", "--isa", "scalar"}), direct);
+}
+
 TEST(Program, QuantizesOneMatrix) {
     const support::temporary_folder folder;
     quell::rng random(1);

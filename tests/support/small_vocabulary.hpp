@@ -12,18 +12,7 @@
 
 namespace support {
 
-/// `bytes` written in the byte alphabet.
-inline std::string in_byte_alphabet(std::string_view bytes) {
-    std::string text;
-    for (const char byte : bytes) {
-        for (char32_t c = 0; c < transformer::detail::byte_alphabet.size(); ++c) {
-            if (transformer::detail::byte_alphabet[c] == static_cast<unsigned char>(byte)) {
-                transformer::append_utf8(text, c);
-            }
-        }
-    }
-    return text;
-}
+using transformer::in_byte_alphabet;
 
 /// Token b is byte b, token 256 + r is what merge r makes. Halves are given as bytes.
 inline transformer::vocabulary small_vocabulary(const std::vector<std::pair<std::string, std::string>>& merges) {

@@ -3,6 +3,7 @@
 
 #include "quell/core/rng.hpp"
 #include "support/small_vocabulary.hpp"
+#include "transformer/config_fields.hpp"
 
 #include <gtest/gtest.h>
 
@@ -205,6 +206,39 @@ TEST(Tokenizer, RefusesSpecialIdsOutOfRange) {
     expect_refused(v, errc::bad_value, "eos token 256 of a vocabulary of 256");
     v.eos = std::uint64_t{1} << 40U;
     expect_refused(v, errc::bad_value, "eos token");
+}
+
+TEST(Tokenizer, GivesItsVocabularyBackAndSurvivesATextOfIt) {
+    vocabulary v = with_specials();
+    v.tokens.push_back({in_byte_alphabet("ab")});  // 260
+    v.merges.push_back({in_byte_alphabet("a"), in_byte_alphabet("b")});
+    v.split = split_pattern::qwen2;
+    v.whole_pieces = v.add_bos = true;
+    v.bos = 256;
+    v.eos = 257;
+    const auto text = to_text(made(v).words());
+    ASSERT_TRUE(text) << text.error().message;
+    const auto read = vocabulary_from_text(*text, "F");
+    ASSERT_TRUE(read) << read.error().message;
+    for (std::size_t id = 0; id < v.tokens.size(); ++id) {
+        EXPECT_EQ(read->tokens.at(id).text, v.tokens[id].text) << id;
+        EXPECT_EQ(read->tokens.at(id).kind, v.tokens[id].kind) << id;
+    }
+    EXPECT_EQ(read->merges.at(0).left + "+" + read->merges.at(0).right, "a+b");
+    EXPECT_EQ(read->split, v.split);
+    EXPECT_TRUE(read->whole_pieces && read->add_bos);
+    EXPECT_EQ(read->bos, v.bos);
+    EXPECT_EQ(read->eos, v.eos);
+    EXPECT_EQ(read->unknown, std::nullopt);
+    EXPECT_EQ(encoded(made(*read), "<|end|>ab<user \u00e9>", {.parse_special = true}), (ids{256, 260, 258}));
+}
+
+TEST(Tokenizer, RefusesToWriteATokenThatIsNotUtf8) {
+    vocabulary v = with_specials();
+    v.tokens[259].text = "\xff";
+    const auto text = to_text(made(v).words());
+    ASSERT_FALSE(text);
+    EXPECT_EQ(text.error().message, "token 259 is not UTF-8 and cannot be written");
 }
 
 TEST(ParseMerge, WantsExactlyOneSpaceBetweenTwoTokens) {

@@ -6,15 +6,20 @@
 #include "quell/core/buffer.hpp"
 #include "quell/core/executor.hpp"
 #include "quell/core/matrix.hpp"
+#include "quell/core/result.hpp"
 #include "quell/core/target.hpp"
 #include "quell/core/views.hpp"
 #include "quell/kernels/panels.hpp"
 #include "quell/kernels/table.hpp"
 #include "quell/packing/pack.hpp"
+#include "quell/packing/packed_matrix.hpp"
 #include "quell/packing/unpack.hpp"
+#include "quell/quant/check_vector.hpp"
+#include "quell/stats/finite.hpp"
 
 #include <cstddef>
 #include <span>
+#include <utility>
 
 namespace quell::quant {
 inline namespace QUELL_BASELINE {
@@ -30,10 +35,26 @@ public:
         QUELL_EXPECTS(bias.empty() || bias.size() == w.rows(), "a bias has one entry an output");
     }
 
+    /// A weight that is packed already, such as one in a mapped file.
+    /// Errors   errc::unsupported for integer panels; errc::bad_shape; errc::bad_value for NaN or infinity.
+    [[nodiscard]] static result<float_linear> make(packing::packed_matrix weight, std::span<const float> bias) {
+        if (weight.form() != packing::float_form) {
+            return error{errc::unsupported, "the packed weight is in integers"};
+        }
+        QUELL_TRY_VOID(check_vector(bias, weight.out_features(), "bias"));
+        const std::span<const std::byte> panels = weight.blob().subspan(packing::header_bytes);
+        if (!stats::all_finite({reinterpret_cast<const float*>(panels.data()), panels.size() / sizeof(float)})) {
+            const matrix<float> w = packing::unpack_f32(weight);  // for the place in the weight, not in the panels
+            QUELL_TRY_VOID(stats::check_finite(w.view()));
+        }
+        return float_linear(std::move(weight), buffer<float>::copy_of(bias));
+    }
+
     [[nodiscard]] std::size_t out_features() const { return weight_.out_features(); }
     [[nodiscard]] std::size_t in_features() const { return weight_.in_features(); }
     [[nodiscard]] std::size_t bytes() const { return weight_.blob().size() + bias_.size_bytes(); }
     [[nodiscard]] std::span<const float> bias() const { return bias_; }
+    [[nodiscard]] const packing::packed_matrix& packed() const { return weight_; }
     [[nodiscard]] kernels::panel_view panels() const { return weight_.panels(); }
     [[nodiscard]] matrix<float> weight() const { return packing::unpack_f32(weight_); }
 
@@ -41,6 +62,9 @@ public:
     void copy_row(std::size_t row, std::span<float> out) const { packing::unpack_row(weight_, row, out); }
 
 private:
+    float_linear(packing::packed_matrix weight, buffer<float> bias)
+        : weight_(std::move(weight)), bias_(std::move(bias)) {}
+
     packing::packed_matrix weight_;
     buffer<float> bias_;
 };

@@ -12,11 +12,10 @@
 #include "quell/packing/packed_matrix.hpp"
 #include "quell/packing/unpack.hpp"
 #include "quell/quant/activation_scheme.hpp"
+#include "quell/quant/check_vector.hpp"
 
-#include <cmath>
 #include <cstddef>
 #include <span>
-#include <string>
 #include <utility>
 
 namespace quell::quant {
@@ -38,8 +37,8 @@ public:
         if (weight.panels().shape.format == kernels::panel_format::f32) {
             return error{errc::unsupported, "the packed weight is in float"};
         }
-        QUELL_TRY_VOID(check_length(bias, weight.out_features(), "bias"));
-        QUELL_TRY_VOID(check_length(channel_scale, weight.in_features(), "channel scale"));
+        QUELL_TRY_VOID(check_vector(bias, weight.out_features(), "bias"));
+        QUELL_TRY_VOID(check_vector(channel_scale, weight.in_features(), "channel scale"));
         return quantized_linear(std::move(weight), activations, buffer<float>::copy_of(bias), std::move(channel_scale));
     }
 
@@ -81,20 +80,6 @@ private:
           activations_(activations),
           bias_(std::move(bias)),
           channel_scale_(std::move(channel_scale)) {}
-
-    static result<void> check_length(std::span<const float> values, std::size_t length, const char* what) {
-        if (!values.empty() && values.size() != length) {
-            return error{errc::bad_shape, std::string(what) + " has " + std::to_string(values.size()) +
-                                              " entries, the weight asks for " + std::to_string(length)};
-        }
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            if (!std::isfinite(values[i])) {
-                return error{errc::bad_value,
-                             std::string(what) + ", entry " + std::to_string(i) + ": " + std::to_string(values[i])};
-            }
-        }
-        return {};
-    }
 
     packing::packed_matrix weight_;
     activation_scheme activations_;

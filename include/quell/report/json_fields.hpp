@@ -157,6 +157,11 @@ private:
         }
     }
 
+    template <typename T>
+    void read(const nlohmann::json& value, const std::string& path, std::optional<T>& member) {
+        value.is_null() ? member.reset() : read(value, path, member.emplace());
+    }
+
     void read(const nlohmann::json& value, const std::string& path, bool& member) {
         value.is_boolean() ? void(member = value.template get<bool>()) : fail(path, "true or false", value);
     }

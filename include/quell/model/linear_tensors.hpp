@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Quantized and float linears as tensors of a safetensors file, ready to be mapped and used without a copy:
+///
+///   NAME.packed         U8, the blob of the weight (packing/blob.hpp)
+///   NAME.bias           F32 [out], where there is one
+///   NAME.channel_scale  F32 [in], where the input is multiplied by it
+///   NAME.activations    U8, JSON of the activation scheme; only with integer weights
+///
+/// What else a model needs is the engine's: it adds its own tensors to the same set.
+#pragma once
+
+#include "quell/core/buffer.hpp"
+#include "quell/core/result.hpp"
+#include "quell/core/target.hpp"
+#include "quell/io/json.hpp"
+#include "quell/io/message.hpp"
+#include "quell/io/safetensors_writer.hpp"
+#include "quell/io/tensor_view.hpp"
+#include "quell/model/plan.hpp"
+#include "quell/quant/linear_arrays.hpp"
+#include "quell/report/json_fields.hpp"
+#include "quell/report/names.hpp"
+
+#include <cstddef>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace quell::model {
+inline namespace QUELL_BASELINE {
+
+/// The tensors of a file in the making: views of weights and vectors, which must outlive it, and texts, which it keeps.
+class tensor_set {
+public:
+    void add_vector(std::string name, std::span<const float> values) {
+        tensors_.push_back(
+            {.name = std::move(name), .type = dtype::f32, .shape = {values.size()}, .bytes = std::as_bytes(values)});
+    }
+
+    void add_text(std::string name, std::string text) {
+        texts_.push_back(std::move(text));
+        add_bytes(std::move(name), std::as_bytes(std::span(texts_.back())));
+    }
+
+    /// The tensors of a linear under `name`.
+    void add_linear(const std::string& name, const quant::linear& layer) {
+        const quant::linear_arrays arrays = quant::arrays_of(layer);
+        add_bytes(name + ".packed", arrays.weight);
+        if (!arrays.bias.empty()) {
+            add_vector(name + ".bias", arrays.bias);
+        }
+        if (!arrays.channel_scale.empty()) {
+            add_vector(name + ".channel_scale", arrays.channel_scale);
+        }
+        if (!arrays.activations.is_float()) {
+            add_text(name + ".activations", report::json_writer::to_value(arrays.activations).dump());
+        }
+    }
+
+    [[nodiscard]] std::span<const io::tensor_to_write> tensors() const { return tensors_; }
+
+private:
+    void add_bytes(std::string name, std::span<const std::byte> bytes) {
+        tensors_.push_back({.name = std::move(name), .type = dtype::u8, .shape = {bytes.size()}, .bytes = bytes});
+    }
+
+    std::vector<io::tensor_to_write> tensors_;
+    std::deque<std::string> texts_;  ///< a deque, so that none moves when another comes
+};
+
+/// Where tensors are looked up: gives nullptr where there is none.
+using tensor_finder = std::function<const io::tensor_view*(const std::string& name)>;
+
+namespace detail {
+
+[[nodiscard]] inline error tensor_error(errc code, const std::string& name, const std::string& what) {
+    return {code, "tensor " + io::quoted(name) + " " + what};
+}
+
+[[nodiscard]] inline result<std::span<const std::byte>> read_bytes(const tensor_finder& find, const std::string& name) {
+    const io::tensor_view* found = find(name);
+    if (found == nullptr) {
+        return tensor_error(errc::not_found, name, "is missing");
+    }
+    if (found->type != dtype::u8 || found->shape.size() != 1) {
+        return tensor_error(errc::bad_format, name,
+                            "is " + std::string(traits(found->type).name) + " " + io::to_text(found->shape) +
+                                ", not U8 of one dimension");
+    }
+    return found->bytes;
+}
+
+/// Empty where there is no such tensor. Copied, since nothing says that it is aligned.
+[[nodiscard]] inline result<buffer<float>> read_optional_vector(const tensor_finder& find, const std::string& name) {
+    const io::tensor_view* found = find(name);
+    if (found == nullptr) {
+        return buffer<float>();
+    }
+    if (found->type != dtype::f32 || found->shape.size() != 1 || found->bytes.empty()) {
+        return tensor_error(errc::bad_format, name,
+                            "is " + std::string(traits(found->type).name) + " " + io::to_text(found->shape) +
+                                ", not F32 of one dimension");
+    }
+    buffer<float> values(found->bytes.size() / sizeof(float));
+    std::memcpy(values.data(), found->bytes.data(), values.size_bytes());
+    return values;
+}
+
+}  // namespace detail
+
+/// The text that tensor_set::add_text wrote, in place.
+///
+/// Errors   errc::not_found, errc::bad_format, naming the tensor; the caller adds the file.
+[[nodiscard]] inline result<std::string_view> read_text(const tensor_finder& find, const std::string& name) {
+    QUELL_TRY(const auto bytes, detail::read_bytes(find, name));
+    return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+namespace detail {
+
+[[nodiscard]] inline result<quant::activation_scheme> read_activations(const tensor_finder& find,
+                                                                       const std::string& name) {
+    if (find(name) == nullptr) {
+        return quant::activation_scheme{.bits = 32};
+    }
+    QUELL_TRY(const std::string_view text, read_text(find, name));
+    const std::string label = "tensor " + io::quoted(name);
+    QUELL_TRY(const nlohmann::json document, io::parse_json(text, label));
+    quant::activation_scheme form;
+    report::json_reader visit(document, label);
+    fields(visit, form);
+    QUELL_TRY_VOID(visit.finish());
+    return form;
+}
+
+}  // namespace detail
+
+/// The linear that tensor_set::add_linear wrote. Its weight stays in the file's bytes, which must outlive it.
+///
+/// Errors   errc::not_found, errc::bad_format and those of quant::map_linear, naming the tensor; the caller adds the
+///          file, and compares the shape with what it expects.
+[[nodiscard]] inline result<quant::linear> read_linear(const tensor_finder& find, const std::string& name) {
+    QUELL_TRY(const auto weight, detail::read_bytes(find, name + ".packed"));
+    QUELL_TRY(const buffer<float> bias, detail::read_optional_vector(find, name + ".bias"));
+    QUELL_TRY(const buffer<float> channel_scale, detail::read_optional_vector(find, name + ".channel_scale"));
+    QUELL_TRY(const quant::activation_scheme activations, detail::read_activations(find, name + ".activations"));
+    auto layer =
+        quant::map_linear({.weight = weight, .bias = bias, .channel_scale = channel_scale, .activations = activations});
+    return layer ? std::move(layer) : layer.error().in("tensor " + io::quoted(name + ".packed"));
+}
+
+/// Whether a linear of a file is the one that the plan in the same file decided.
+///
+/// Errors   errc::bad_format, saying what each of the two claims; the caller adds the file.
+[[nodiscard]] inline result<void> check(const site_plan& decided, const quant::linear& layer) {
+    const auto* q = std::get_if<quant::quantized_linear>(&layer);
+    const scheme weights = q == nullptr ? quant::float_weights : q->packed().form();
+    if (weights != decided.weights) {
+        return error{errc::bad_format, decided.name + ": the plan says " + report::describe(decided.weights) +
+                                           ", the packed weight is " + report::describe(weights)};
+    }
+    const quant::activation_scheme activations = quant::arrays_of(layer).activations;
+    if (activations != decided.activations) {
+        return error{errc::bad_format, decided.name + ": the plan says activations of " +
+                                           std::to_string(decided.activations.bits) + " bits, the file has others of " +
+                                           std::to_string(activations.bits)};
+    }
+    return {};
+}
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::model

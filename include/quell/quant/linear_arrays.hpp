@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Saving, loading and mapping one linear: it comes apart into plain arrays, which any container can hold, and is put
+/// together from them again without copying the weight. model/linear_tensors.hpp keeps them in safetensors.
+#pragma once
+
+#include "quell/core/buffer.hpp"
+#include "quell/core/result.hpp"
+#include "quell/core/target.hpp"
+#include "quell/packing/packed_matrix.hpp"
+#include "quell/quant/activation_scheme.hpp"
+#include "quell/quant/float_linear.hpp"
+#include "quell/quant/forward.hpp"
+#include "quell/quant/quantized_linear.hpp"
+
+#include <cstddef>
+#include <span>
+#include <utility>
+#include <variant>
+
+namespace quell::quant {
+inline namespace QUELL_BASELINE {
+
+/// All that a linear is made of; the arrays belong to somebody else.
+struct linear_arrays {
+    std::span<const std::byte> weight;          ///< a blob, as packing/blob.hpp describes it
+    std::span<const float> bias = {};           ///< [out], or empty
+    std::span<const float> channel_scale = {};  ///< [in], or empty
+    activation_scheme activations{.bits = 32};
+};
+
+/// The arrays live as long as the linear.
+[[nodiscard]] inline linear_arrays arrays_of(const linear& layer) {
+    if (const auto* q = std::get_if<quantized_linear>(&layer)) {
+        return {.weight = q->packed().blob(),
+                .bias = q->bias(),
+                .channel_scale = q->channel_scale(),
+                .activations = q->activations()};
+    }
+    const auto& f = *std::get_if<float_linear>(&layer);
+    return {.weight = f.packed().blob(), .bias = f.bias()};
+}
+
+/// The linear behind the arrays. Its weight stays where it is and must outlive it, as in a mapped file; bias and scale
+/// are copied. The bytes may be damaged or hostile.
+///
+/// Errors   those of packing::view_blob; errc::bad_shape, errc::bad_value and errc::unsupported where the arrays
+///          contradict each other or hold a number that is not finite.
+/// Cost     reads the weight once, for its checksum; float weights twice.
+[[nodiscard]] inline result<linear> map_linear(const linear_arrays& arrays) {
+    QUELL_TRY(packing::packed_matrix weight, packing::view_blob(arrays.weight));
+    if (weight.form() != packing::float_form) {
+        QUELL_TRY(quantized_linear layer, quantized_linear::make(std::move(weight), arrays.activations, arrays.bias,
+                                                                 buffer<float>::copy_of(arrays.channel_scale)));
+        return linear(std::move(layer));
+    }
+    if (!arrays.activations.is_float() || !arrays.channel_scale.empty()) {
+        return error{errc::unsupported, "a weight in float takes float activations and no channel scale"};
+    }
+    QUELL_TRY(float_linear layer, float_linear::make(std::move(weight), arrays.bias));
+    return linear(std::move(layer));
+}
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::quant
