@@ -53,9 +53,11 @@ QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, code_bytes codes, code_quad a) {
 }
 
 #define QUELL_DETAIL_UNROLL QUELL_UNROLL
+// clang-format off
+#include "quell/kernels/detail/operands.inc"
 #include "quell/kernels/detail/codes.inc"
 #include "quell/kernels/detail/gemm_int.inc"
-#include "quell/kernels/detail/operands.inc"
+// clang-format on
 #undef QUELL_DETAIL_UNROLL
 
 inline constexpr kernel_table table = with_gemm(avx2::table, level, &gemm, gemm_rows);
