@@ -1,6 +1,7 @@
 #!/bin/sh
 # shellcheck disable=SC2034,SC2086  # the variables are for the script that sources this one; package lists are words
-# Makes sure that what a script needs is installed. Sourced by demo.sh and test.sh:  . cmake/setup.sh; quell_setup demo|test
+# Makes sure that what a script needs is installed. Sourced by demo.sh and test.sh:
+#   . cmake/setup.sh; quell_setup demo|test|bench        bench: also the libraries that quell-bench compares with
 # Installs with apt-get where there is apt-get, and says what to install where there is none.
 
 quell_say() { printf '%s\n' "-- $*"; }
@@ -9,7 +10,7 @@ quell_say() { printf '%s\n' "-- $*"; }
 quell_has() {
     case $1 in
         *.h | *.hpp)
-            for dir in /usr/include /usr/local/include /opt/homebrew/include; do
+            for dir in /usr/include /usr/include/*-linux-gnu /usr/local/include /opt/homebrew/include; do
                 if [ -e "$dir/$1" ]; then return 0; fi
             done
             return 1
@@ -30,6 +31,11 @@ quell_setup() {
         need="$need gtest/gtest.h:libgtest-dev benchmark/benchmark.h:libbenchmark-dev"
         want="$want clang++:clang ccache:ccache pkg-config:pkg-config qemu-x86_64:qemu-user clang-format:clang-format
               libfuzzer:libclang-rt-dev clang-tidy:clang-tidy aarch64-linux-gnu-g++:g++-aarch64-linux-gnu"
+    fi
+    if [ "$1" = bench ]; then
+        need="$need benchmark/benchmark.h:libbenchmark-dev"
+        want="$want cblas.h:libopenblas-dev eigen3/Eigen/src/Core/EigenBase.h:libeigen3-dev
+              oneapi/dnnl/dnnl.hpp:libdnnl-dev"
     fi
     missing=""
     for pair in $need $want; do
