@@ -105,8 +105,10 @@ if quell_has aarch64-linux-gnu-g++ && quell_has qemu-aarch64 && [ -d /usr/src/go
     build "aarch64" aarch64 -DCMAKE_BUILD_TYPE=Release -DQUELL_INSTALL=OFF \
         -DQUELL_BUILD_EXAMPLES=OFF -DQUELL_BUILD_BENCH=OFF \
         "-DCMAKE_TOOLCHAIN_FILE=$PWD/cmake/toolchains/aarch64-linux-gnu.cmake" \
-        -DFETCHCONTENT_SOURCE_DIR_GOOGLETEST=/usr/src/googletest &&
-        run "aarch64: tests under qemu" aarch64 -R "^(core|kernels|packing|rounding)[.]"
+        -DFETCHCONTENT_SOURCE_DIR_GOOGLETEST=/usr/src/googletest && {
+        run "aarch64: tests under qemu" aarch64 -R "^(core|packing|rounding)[.]"
+        run "aarch64: kernels on three processors" aarch64 -L emulated
+    }
 else
     left_out "aarch64" "no cross compiler, qemu-aarch64 or /usr/src/googletest"
 fi

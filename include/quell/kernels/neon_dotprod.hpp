@@ -52,9 +52,11 @@ QUELL_ALWAYS_INLINE vec_i32 widen(vec_i32 a) {
 }
 
 #define QUELL_DETAIL_UNROLL QUELL_UNROLL
+// clang-format off
+#include "quell/kernels/detail/operands.inc"
 #include "quell/kernels/detail/codes.inc"
 #include "quell/kernels/detail/gemm_int.inc"
-#include "quell/kernels/detail/operands.inc"
+// clang-format on
 #undef QUELL_DETAIL_UNROLL
 
 inline constexpr kernel_table table = with_gemm(neon::table, level, &gemm, gemm_rows);
