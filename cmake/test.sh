@@ -80,7 +80,7 @@ build "g++" gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_
     run "lint" gcc -L lint
     run "g++: tests" gcc -LE "$slow"
     run "g++: headers alone, packages, mixed flags" gcc -L "package|modes|odr"
-    run "g++: scalar path on an old processor" gcc -L emulated
+    run "g++: on emulated processors" gcc -L emulated
 }
 if quell_has clang++; then
     fuzzers=OFF

@@ -22,8 +22,8 @@ namespace neon_i8mm {
 
 inline constexpr isa level = isa::neon_i8mm;
 inline constexpr std::size_t lanes = 4;
-inline constexpr int gemm_rows = 8;
-inline constexpr int group_rows = 6;
+inline constexpr int gemm_rows = 4;
+inline constexpr int group_rows = 4;
 inline constexpr std::size_t block_rows = 96;
 inline constexpr std::size_t tile_columns = 2;
 inline constexpr int direct_rows = 4;
