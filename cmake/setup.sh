@@ -19,6 +19,8 @@ quell_has() {
             echo 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }' |
                 clang++ -fsanitize=fuzzer -x c++ - -o /dev/null 2>/dev/null
             ;;
+        /*) [ -e "$1" ] ;;
+        libbx_*) [ -n "$(find /usr/lib /usr/local/lib -name "$1" 2>/dev/null | head -n 1)" ] ;;
         *) command -v "$1" >/dev/null 2>&1 ;;
     esac
 }
@@ -31,6 +33,10 @@ quell_setup() {
         need="$need gtest/gtest.h:libgtest-dev benchmark/benchmark.h:libbenchmark-dev"
         want="$want clang++:clang ccache:ccache pkg-config:pkg-config qemu-x86_64:qemu-user clang-format:clang-format
               libfuzzer:libclang-rt-dev clang-tidy:clang-tidy aarch64-linux-gnu-g++:g++-aarch64-linux-gnu"
+        if [ "$(uname -m)" = x86_64 ]; then
+            want="$want bochs:bochs /usr/share/bochs/BIOS-bochs-latest:bochsbios
+                  /usr/share/bochs/VGABIOS-lgpl-latest:vgabios libbx_term_gui.so:bochs-term"
+        fi
     fi
     if [ "$1" = bench ]; then
         need="$need benchmark/benchmark.h:libbenchmark-dev"

@@ -80,7 +80,7 @@ build "g++" gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_
     run "lint" gcc -L lint
     run "g++: tests" gcc -LE "$slow"
     run "g++: headers alone, packages, mixed flags" gcc -L "package|modes|odr"
-    run "g++: scalar path on an old processor" gcc -L emulated
+    run "g++: on emulated processors" gcc -L emulated
 }
 if quell_has clang++; then
     fuzzers=OFF
@@ -105,8 +105,10 @@ if quell_has aarch64-linux-gnu-g++ && quell_has qemu-aarch64 && [ -d /usr/src/go
     build "aarch64" aarch64 -DCMAKE_BUILD_TYPE=Release -DQUELL_INSTALL=OFF \
         -DQUELL_BUILD_EXAMPLES=OFF -DQUELL_BUILD_BENCH=OFF \
         "-DCMAKE_TOOLCHAIN_FILE=$PWD/cmake/toolchains/aarch64-linux-gnu.cmake" \
-        -DFETCHCONTENT_SOURCE_DIR_GOOGLETEST=/usr/src/googletest &&
-        run "aarch64: tests under qemu" aarch64 -R "^(core|kernels|packing|rounding)[.]"
+        -DFETCHCONTENT_SOURCE_DIR_GOOGLETEST=/usr/src/googletest && {
+        run "aarch64: tests under qemu" aarch64 -R "^(core|packing|rounding)[.]"
+        run "aarch64: kernels on three processors" aarch64 -L emulated
+    }
 else
     left_out "aarch64" "no cross compiler, qemu-aarch64 or /usr/src/googletest"
 fi

@@ -1,8 +1,10 @@
 #!/bin/sh
-# Runs a program on another x86-64 processor than this one. Exit 77 (skipped) without qemu-x86_64.
+# Runs a program on another processor than this one: an x86-64 one, or one that the emulator in QUELL_EMULATOR plays.
+# Exit 77 (skipped) without the emulator.
 #   sh run_on.sh <processor, such as Nehalem> <program> [argument ...]
 set -eu
 processor=$1
 shift
-command -v qemu-x86_64 >/dev/null || { echo "skipped: qemu-x86_64 is not installed"; exit 77; }
-exec qemu-x86_64 -cpu "$processor" "$@"
+emulator=${QUELL_EMULATOR:-qemu-x86_64}
+command -v "$emulator" >/dev/null || { echo "skipped: $emulator is not installed"; exit 77; }
+exec "$emulator" -cpu "$processor" "$@"

@@ -26,6 +26,14 @@ TEST(Dispatch, OffersTheScalarLevelEverywhereAndFirst) {
     EXPECT_EQ(kernels::available().front(), isa::scalar);
 }
 
+TEST(Dispatch, ChoosesTheStrongestLevelOfTheProcessor) {
+    const char* known = std::getenv("QUELL_TEST_BEST");  // where an emulator plays a processor that we know
+    const isa strongest =
+        known == nullptr ? kernels::available().back() : kernels::isa_named(known).value_or(isa::scalar);
+    EXPECT_EQ(kernels::available().back(), strongest);
+    EXPECT_EQ(*kernels::isa_from_environment(), strongest);
+}
+
 TEST(Dispatch, HasATableForExactlyTheAvailableLevels) {
     const auto available = kernels::available();
     for (const isa level : kernels::all_isas) {

@@ -80,13 +80,13 @@ protected:
 
 TEST_P(GemmF32, GivesTheBitsOfOneFmaPerStepOnSampledSizes) {
     rng random(1);
-    for (std::size_t i = 0; i < (is_scalar() ? 60U : 3000U); ++i) {
+    for (std::size_t i = 0; i < support::samples(is_slow() ? 60 : 3000); ++i) {
         check({random.below(30), random.below(71), random.below(140)}, i);
     }
 }
 
 TEST_P(GemmF32, GivesTheBitsOfOneFmaPerStepAtEveryEdgeOfATileAndABlock) {
-    const std::size_t every = is_scalar() ? 13 : 1;  // the scalar level also runs under an emulator
+    const std::size_t every = is_slow() ? 13 : 1;
     std::size_t i = 0;
     for (const std::size_t m : {0U, 1U, 2U, 3U, 4U, 5U, 6U, 7U, 11U, 12U, 13U}) {
         for (const std::size_t n : {0U, 1U, 8U, 15U, 16U, 17U, 63U, 64U, 65U, 80U}) {
@@ -98,7 +98,7 @@ TEST_P(GemmF32, GivesTheBitsOfOneFmaPerStepAtEveryEdgeOfATileAndABlock) {
         }
     }
     for (const std::size_t m : {95U, 96U, 97U, 200U}) {
-        check({m, 17, is_scalar() ? 20U : 600U}, m);
+        check({m, 17, is_slow() ? 20U : 600U}, m);
     }
 }
 

@@ -31,6 +31,8 @@ protected:
         }
     }
     [[nodiscard]] bool is_scalar() const { return GetParam() == quell::kernels::isa::scalar; }
+    /// Where tests leave out more: the scalar level, and all levels where few samples are wanted.
+    [[nodiscard]] bool is_slow() const { return is_scalar() || samples(5000) < 5000; }
 
     const quell::kernels::kernel_table* table = nullptr;
 };

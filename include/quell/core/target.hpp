@@ -39,6 +39,33 @@
 #define QUELL_TARGET_END
 #endif
 
+// Arm's dot products. With gcc, arch= replaces what the command line said instead of adding to it, and then the region
+// may not inline what was compiled for more; without arch= a command line for plain Armv8.0 is not enough. clang always
+// adds, but before version 16 it hides the intrinsics from all but the command line.
+#if defined(__clang__)
+#define QUELL_TARGET_DOTPROD "dotprod"
+#define QUELL_TARGET_I8MM "dotprod,i8mm"
+#elif defined(__ARM_FEATURE_DOTPROD) || defined(__ARM_FEATURE_COMPLEX) || defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC)
+#define QUELL_TARGET_DOTPROD "+dotprod"
+#define QUELL_TARGET_I8MM "+dotprod+i8mm"
+#elif defined(__ARM_FEATURE_CRYPTO)
+#define QUELL_TARGET_DOTPROD "arch=armv8.2-a+crypto+dotprod"
+#define QUELL_TARGET_I8MM "arch=armv8.2-a+crypto+dotprod+i8mm"
+#else
+#define QUELL_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
+#define QUELL_TARGET_I8MM "arch=armv8.2-a+dotprod+i8mm"
+#endif
+#if QUELL_ARCH_AARCH64 && (!defined(__clang__) || __clang_major__ >= 16 || defined(__ARM_FEATURE_DOTPROD))
+#define QUELL_HAS_NEON_DOTPROD 1
+#else
+#define QUELL_HAS_NEON_DOTPROD 0
+#endif
+#if QUELL_ARCH_AARCH64 && (!defined(__clang__) || __clang_major__ >= 16 || defined(__ARM_FEATURE_MATMUL_INT8))
+#define QUELL_HAS_NEON_I8MM 1
+#else
+#define QUELL_HAS_NEON_I8MM 0
+#endif
+
 // gcc 12 says of its own AVX-512 header that it reads what it never set, and blames the caller.
 #if defined(__GNUC__) && !defined(__clang__)
 #define QUELL_AVX512_BEGIN                                                               \

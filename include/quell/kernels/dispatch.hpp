@@ -10,6 +10,9 @@
 #include "quell/kernels/avx512.hpp"
 #include "quell/kernels/avx512vnni.hpp"
 #include "quell/kernels/avxvnni.hpp"
+#include "quell/kernels/neon.hpp"
+#include "quell/kernels/neon_dotprod.hpp"
+#include "quell/kernels/neon_i8mm.hpp"
 #include "quell/kernels/scalar.hpp"
 
 #include <atomic>
@@ -41,7 +44,15 @@ using quell::kernels::detail::lowered_to;
 inline constexpr const kernel_table* compiled_tables[] = {
     &scalar::table,
 #if QUELL_ARCH_X86_64
-    &avx2::table,   &avxvnni::table, &avx512::table, &avx512vnni::table, &amx::table,
+    &avx2::table,         &avxvnni::table, &avx512::table, &avx512vnni::table, &amx::table,
+#elif QUELL_ARCH_AARCH64
+    &neon::table,
+#endif
+#if QUELL_HAS_NEON_DOTPROD
+    &neon_dotprod::table,
+#endif
+#if QUELL_HAS_NEON_I8MM
+    &neon_i8mm::table,
 #endif
 };
 

@@ -97,13 +97,14 @@ namespace detail {
 }
 
 [[nodiscard]] inline error real_fault(const char* what, float value, const std::string& where) {
-    return {errc::bad_value, what + (" " + number(value)) + where + " is not finite or does not fit its type"};
+    return {errc::bad_value,
+            std::string(what) + " " + number(value) + where + " is not finite or does not fit its type"};
 }
 
 [[nodiscard]] inline error integer_fault(const char* what, const std::string& value, const std::string& where,
                                          code_range range) {
-    return {errc::bad_value, what + (" " + value) + where + " is not one of " + std::to_string(range.low) + " ... " +
-                                 std::to_string(range.high)};
+    return {errc::bad_value, std::string(what) + " " + value + where + " is not one of " + std::to_string(range.low) +
+                                 " ... " + std::to_string(range.high)};
 }
 
 /// The first number that does not fit; `first` is what the error calls row 0.
