@@ -57,6 +57,7 @@ QUELL_ALWAYS_INLINE vec_i32 widen(vec_i32 a) {
 // clang-format off
 #include "quell/kernels/detail/operands.inc"
 #include "quell/kernels/detail/codes.inc"
+#include "quell/kernels/detail/int_piece.inc"
 #include "quell/kernels/detail/gemm_int.inc"
 // clang-format on
 #undef QUELL_DETAIL_UNROLL
