@@ -21,7 +21,26 @@
 
 namespace support {
 
-using namespace quell;
+namespace kernels = quell::kernels;
+namespace packing = quell::packing;
+using quell::bf16;
+using quell::code_range;
+using quell::code_set;
+using quell::codes_of;
+using quell::dtype;
+using quell::f16;
+using quell::granularity;
+using quell::make_quantized;
+using quell::quantized;
+using quell::rng;
+using quell::scale_type;
+using quell::scheme;
+using quell::to_bf16;
+using quell::to_f16;
+using quell::to_f32;
+using quell::traits;
+using quell::value_of;
+using quell::zero_type;
 
 inline constexpr std::size_t most_m = 140;
 inline constexpr std::size_t most_n = 80;
