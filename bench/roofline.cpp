@@ -3,6 +3,7 @@
 #include "roofline.hpp"
 
 #include "quell/core/buffer.hpp"
+#include "quell/kernels/amx.hpp"
 #include "timing.hpp"
 
 #include <algorithm>
@@ -101,29 +102,18 @@ QUELL_ALWAYS_INLINE __m256 fma(__m256 a, __m256 b, __m256 c) {
     return _mm256_fmadd_ps(a, b, c);
 }
 
-#include "roofline_chains.inc"
-#include "roofline_loops.inc"
-
 QUELL_ALWAYS_INLINE __m256i products(__m256i a, __m256i b) {
-    keep(b);
     return _mm256_maddubs_epi16(a, b);
 }
-
-/// `Pairs` vectors of products are added in 16 bits before they are widened.
-template <int Pairs>
-inline double multiply(std::size_t steps) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i a = {};
-    keep(a);
-    return 64.0 * Pairs * in_chains<8, __m256i>(steps, [&](__m256i sum) {
-               __m256i pairs = products(a, a);
-               QUELL_UNROLL
-               for (int i = 1; i < Pairs; ++i) {
-                   pairs = _mm256_add_epi16(pairs, products(a, a));
-               }
-               return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
-           });
+QUELL_ALWAYS_INLINE __m256i add_pairs(__m256i a, __m256i b) {
+    return _mm256_add_epi16(a, b);
 }
+QUELL_ALWAYS_INLINE __m256i add_widened(__m256i sum, __m256i pairs) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+#include "roofline_chains.inc"
+#include "roofline_loops.inc"
 
 constexpr loop_table loops = {read, multiply<1>, multiply<8>, multiply_floats};
 
@@ -171,29 +161,18 @@ QUELL_ALWAYS_INLINE __m512 fma(__m512 a, __m512 b, __m512 c) {
     return _mm512_fmadd_ps(a, b, c);
 }
 
-#include "roofline_chains.inc"
-#include "roofline_loops.inc"
-
 QUELL_ALWAYS_INLINE __m512i products(__m512i a, __m512i b) {
-    keep(b);
     return _mm512_maddubs_epi16(a, b);
 }
-
-/// As in AVX2.
-template <int Pairs>
-inline double multiply(std::size_t steps) {
-    const __m512i ones = _mm512_set1_epi16(1);
-    __m512i a = {};
-    keep(a);
-    return 128.0 * Pairs * in_chains<8, __m512i>(steps, [&](__m512i sum) {
-               __m512i pairs = products(a, a);
-               QUELL_UNROLL
-               for (int i = 1; i < Pairs; ++i) {
-                   pairs = _mm512_add_epi16(pairs, products(a, a));
-               }
-               return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, ones));
-           });
+QUELL_ALWAYS_INLINE __m512i add_pairs(__m512i a, __m512i b) {
+    return _mm512_add_epi16(a, b);
 }
+QUELL_ALWAYS_INLINE __m512i add_widened(__m512i sum, __m512i pairs) {
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+
+#include "roofline_chains.inc"
+#include "roofline_loops.inc"
 
 constexpr loop_table loops = {read, multiply<1>, multiply<8>, multiply_floats};
 
@@ -227,17 +206,9 @@ namespace bench {
 namespace {
 namespace amx {
 
-struct alignas(64) tile_config {
-    std::uint8_t palette = 1;
-    std::uint8_t start_row = 0;
-    std::uint8_t reserved[14] = {};
-    std::uint16_t column_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-
 /// Two tiles of activations times two of weights: 16 x 16 sums of 64 products in each of the four.
 inline double multiply(std::size_t steps) {
-    const tile_config config;
+    const quell::kernels::amx::tile_config config(32, 64);
     _tile_loadconfig(&config);  // leaves all tiles at zero
     for (std::size_t i = 0; i < steps; ++i) {
         _tile_dpbssd(0, 4, 6);

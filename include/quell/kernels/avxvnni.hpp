@@ -30,35 +30,19 @@ inline constexpr std::size_t block_rows = 96;
 inline constexpr std::size_t tile_columns = 1;
 inline constexpr int direct_rows = 4;
 inline constexpr std::size_t direct_columns = 2;
-inline constexpr int added_to_w8 = 128;
 inline constexpr int chains = 4;  ///< sums that must be under way at once to hide the latency of a dot product
 
 #include "quell/kernels/detail/avx2_vectors.inc"
-
-using w8_step = code_bytes;
-using vec_pairs = vec_i32;
 
 /// Never saturates: the sum wraps, and what it stands for fits 32 bits.
 QUELL_ALWAYS_INLINE vec_i32 dot_unsigned(vec_i32 sum, code_bytes codes, code_quad a) {
     return {_mm256_dpbusd_avx_epi32(sum.v, codes.v, a.v)};
 }
-QUELL_ALWAYS_INLINE vec_i32 widen(vec_i32 a) {
-    return a;
-}
-QUELL_ALWAYS_INLINE code_bytes load_w8(const std::byte* p) {
-    return plus_128(load_bytes(p));
-}
-QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, code_bytes codes, code_quad a) {
-    return dot_unsigned(sum, codes, a);
-}
+
+#include "quell/kernels/detail/vnni_codes.inc"
 
 #define QUELL_DETAIL_UNROLL QUELL_UNROLL
-// clang-format off
-#include "quell/kernels/detail/operands.inc"
-#include "quell/kernels/detail/codes.inc"
-#include "quell/kernels/detail/int_piece.inc"
-#include "quell/kernels/detail/gemm_int.inc"
-// clang-format on
+#include "quell/kernels/detail/int_kernels.inc"
 #undef QUELL_DETAIL_UNROLL
 
 inline constexpr kernel_table table = with_gemm(avx2::table, level, &gemm, gemm_rows);

@@ -31,35 +31,15 @@ inline constexpr std::size_t direct_columns = 2;
 inline constexpr int added_to_w8 = 0;
 inline constexpr int chains = 4;  ///< sums that must be under way at once to hide the latency of a dot product
 
+#include "quell/kernels/detail/neon_lane_codes.inc"
 #include "quell/kernels/detail/neon_vectors.inc"
 
-using vec_pairs = vec_i32;
-
-/// Four activation codes. The dot product takes them from one lane, so that no instruction copies them to the others.
-struct code_quad {
-    int8x8_t v;
-};
-
-QUELL_ALWAYS_INLINE code_quad load_quad(const std::int8_t* a) {
-    return {vcreate_s8(load_word(a))};
-}
-QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, w8_step w, code_quad a) {
-    return {vdotq_lane_s32(sum.v, w.v, a.v, 0)};
-}
 QUELL_ALWAYS_INLINE vec_i32 dot_unsigned(vec_i32 sum, code_bytes codes, code_quad a) {
     return {vusdotq_lane_s32(sum.v, codes.v, a.v, 0)};
 }
-QUELL_ALWAYS_INLINE vec_i32 widen(vec_i32 a) {
-    return a;
-}
 
 #define QUELL_DETAIL_UNROLL QUELL_UNROLL
-// clang-format off
-#include "quell/kernels/detail/operands.inc"
-#include "quell/kernels/detail/codes.inc"
-#include "quell/kernels/detail/int_piece.inc"
-#include "quell/kernels/detail/gemm_int.inc"
-// clang-format on
+#include "quell/kernels/detail/int_kernels.inc"
 #undef QUELL_DETAIL_UNROLL
 
 inline constexpr kernel_table table = with_gemm(neon::table, level, &gemm, gemm_rows);
