@@ -2,6 +2,22 @@
 # Declared here, made available where it is used.
 include(FetchContent)
 
+# Headers alone: where it is downloaded, nothing of its own build is run.
+FetchContent_Declare(Eigen3 SYSTEM
+    URL https://gitlab.com/libeigen/eigen/-/archive/3.4.0/eigen-3.4.0.tar.gz
+    URL_HASH SHA256=8586084f71f9bde545ee7fa6d00288b264a2b7ac3607b974e54d13e7162c1c72
+    DOWNLOAD_EXTRACT_TIMESTAMP FALSE
+    SOURCE_SUBDIR no-build
+    FIND_PACKAGE_ARGS 3.4 CONFIG)
+
+# The target that an installed Eigen brings along, for a downloaded one.
+macro(quell_eigen_target)
+    if(NOT TARGET Eigen3::Eigen)
+        add_library(Eigen3::Eigen INTERFACE IMPORTED GLOBAL)
+        target_include_directories(Eigen3::Eigen INTERFACE ${eigen3_SOURCE_DIR})
+    endif()
+endmacro()
+
 FetchContent_Declare(nlohmann_json SYSTEM
     URL https://github.com/nlohmann/json/releases/download/v3.11.3/json.tar.xz
     URL_HASH SHA256=d6c65aca6b1ed68e7a182f4757257b107ae403032760ed6ef121c9d55e81757d

@@ -27,7 +27,8 @@ quell_has() {
 
 quell_setup() {
     # what it is looked for by : package in Debian and Ubuntu
-    need="g++:g++ cmake:cmake nlohmann/json.hpp:nlohmann-json3-dev CLI/CLI.hpp:libcli11-dev"
+    need="g++:g++ cmake:cmake nlohmann/json.hpp:nlohmann-json3-dev CLI/CLI.hpp:libcli11-dev
+          eigen3/Eigen/src/Core/EigenBase.h:libeigen3-dev"
     want="ninja:ninja-build"
     if [ "$1" = test ]; then
         need="$need gtest/gtest.h:libgtest-dev benchmark/benchmark.h:libbenchmark-dev"
@@ -40,8 +41,7 @@ quell_setup() {
     fi
     if [ "$1" = bench ]; then
         need="$need benchmark/benchmark.h:libbenchmark-dev"
-        want="$want cblas.h:libopenblas-dev eigen3/Eigen/src/Core/EigenBase.h:libeigen3-dev
-              oneapi/dnnl/dnnl.hpp:libdnnl-dev"
+        want="$want cblas.h:libopenblas-dev oneapi/dnnl/dnnl.hpp:libdnnl-dev"
     fi
     missing=""
     for pair in $need $want; do
@@ -62,9 +62,9 @@ quell_setup() {
             quell_say "missing; as root, run: apt-get update && $install"
         else
             quell_say "missing (the names are Debian's):$missing"
-            quell_say "Fedora:   dnf install gcc-c++ cmake ninja-build json-devel cli11-devel gtest-devel google-benchmark-devel clang ccache qemu-user"
-            quell_say "Arch:     pacman -S gcc cmake ninja nlohmann-json cli11 gtest benchmark clang ccache qemu-user"
-            quell_say "Homebrew: brew install gcc cmake ninja nlohmann-json cli11 googletest google-benchmark ccache"
+            quell_say "Fedora:   dnf install gcc-c++ cmake ninja-build json-devel eigen3-devel cli11-devel gtest-devel google-benchmark-devel clang ccache qemu-user"
+            quell_say "Arch:     pacman -S gcc cmake ninja nlohmann-json eigen cli11 gtest benchmark clang ccache qemu-user"
+            quell_say "Homebrew: brew install gcc cmake ninja nlohmann-json eigen cli11 googletest google-benchmark ccache"
         fi
     fi
 

@@ -41,7 +41,7 @@ struct transform {
 
 struct solver {
     quell::result<quell::quantized> solve(quell::matrix_view<const float> w, const quell::scheme& form,
-                                          quell::rounding::column_weights, const quell::executor&) const {
+                                          const quell::rounding::input_knowledge&, const quell::executor&) const {
         return quell::make_quantized(form, w.rows(), w.cols());
     }
 };

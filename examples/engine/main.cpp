@@ -40,17 +40,25 @@ static matrix<float> random_matrix(std::size_t rows, std::size_t cols, std::uint
     return m;
 }
 
+/// A composition by type needs no library but quell itself: no statistics, no transform, round to nearest, panels.
+using rounder =
+    quant::quantizer<quant::no_stats, quant::no_detector, quant::no_transform, rounding::rtn, quant::panels>;
+
+static result<quant::linear> make_linear(const quant::linear_form& form, const matrix<float>& w, executor threads) {
+    if (form.weights.bits == 32) {
+        return quant::linear(quant::float_linear(w.view(), {}, threads));
+    }
+    QUELL_TRY(auto layer, quant::make_linear(rounder{}, form, w.view(), {}, {}, threads));
+    return quant::linear(std::move(layer));
+}
+
 struct network {
     quant::linear up, down;
 
-    static result<network> make(const char* recipe, const executor& threads) {
-        QUELL_TRY(const auto how, quant::find_recipe(recipe));
-        auto up = quant::make_linear(how, random_matrix(inner, width, 1).view(), {}, {}, threads);
-        auto down = quant::make_linear(how, random_matrix(width, inner, 2).view(), {}, {}, threads);
-        if (!up || !down) {
-            return (up ? down : up).error();
-        }
-        return network{*std::move(up), *std::move(down)};
+    static result<network> make(const quant::linear_form& form, const executor& threads) {
+        QUELL_TRY(auto up, make_linear(form, random_matrix(inner, width, 1), threads));
+        QUELL_TRY(auto down, make_linear(form, random_matrix(width, inner, 2), threads));
+        return network{std::move(up), std::move(down)};
     }
 
     [[nodiscard]] matrix<float> run(const matrix<float>& x, const executor& threads) const {
@@ -74,12 +82,21 @@ static double relative_error(std::span<const float> exact, std::span<const float
     return std::sqrt(error / squares);
 }
 
+constexpr struct {
+    const char* name;
+    quant::linear_form form;
+} choices[] = {
+    {"float", {.weights = packing::float_form}},
+    {"w8a8", {.weights = {.bits = 8, .reach = granularity::channel}}},
+    {"w4a8 in groups of 128", {.weights = {.bits = 4, .reach = granularity::group, .group = 128}}},
+};
+
 int main() {
     engine_threads threads;
     const matrix<float> x = random_matrix(tokens, width, 3);
     matrix<float> exact;
-    for (const char* recipe : {"fp32", "rtn-w8a8", "rtn-w4a8-g128"}) {
-        const auto net = network::make(recipe, threads);
+    for (const auto& [name, form] : choices) {
+        const auto net = network::make(form, threads);
         if (!net) {
             return std::puts(net.error().message.c_str()), 1;
         }
@@ -87,7 +104,7 @@ int main() {
         matrix<float> y = net->run(x, threads);
         const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
         exact = exact.rows() == 0 ? matrix<float>::copy_of(y.view()) : std::move(exact);
-        std::printf("%-14s %5.2f MiB  %6.0f tokens/s  error %.3f\n", recipe,
+        std::printf("%-21s %5.2f MiB  %6.0f tokens/s  error %.3f\n", name,
                     static_cast<double>(bytes(net->up) + bytes(net->down)) / 0x1p20, tokens / spent.count(),
                     relative_error(exact.elements(), y.elements()));
     }

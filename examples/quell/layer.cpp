@@ -8,7 +8,7 @@
 #include "quell/io/safetensors_writer.hpp"
 #include "quell/io/to_float.hpp"
 #include "quell/packing/layout.hpp"
-#include "quell/quant/make_linear.hpp"
+#include "quell/quant/recipe_linear.hpp"
 #include "quell/report/error_stats.hpp"
 
 #include <cstdio>

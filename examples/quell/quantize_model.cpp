@@ -6,7 +6,7 @@
 #include "quell/io/files.hpp"
 #include "quell/model/apply.hpp"
 #include "quell/model/plan_json.hpp"
-#include "quell/quant/make_linear.hpp"
+#include "quell/quant/recipe_linear.hpp"
 #include "speed.hpp"
 #include "toy/corpus.hpp"
 #include "transformer/adapter.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "quell/model/linear_tensors.hpp"
 
-#include "quell/quant/make_linear.hpp"
+#include "quell/quant/recipe_linear.hpp"
 #include "support/planted.hpp"
 #include "support/temporary_folder.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "quell/quant/linear_arrays.hpp"
 
-#include "quell/quant/make_linear.hpp"
+#include "quell/quant/recipe_linear.hpp"
 #include "support/planted.hpp"
 
 #include <gtest/gtest.h>

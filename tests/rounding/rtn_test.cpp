@@ -91,7 +91,7 @@ std::string name(const scheme& form) {
 
 quantized solve(const rounding::rtn& solver, const matrix<float>& w, const scheme& form,
                 rounding::column_weights importance = {}) {
-    auto q = solver.solve(w.view(), form, importance);
+    auto q = solver.solve(w.view(), form, {.importance = importance});
     EXPECT_TRUE(q.has_value()) << name(form);
     return *std::move(q);
 }
@@ -407,7 +407,7 @@ TEST(Rtn, NamesABadWeight) {
 TEST(Rtn, RefusesBadImportance) {
     const matrix<float> w = sample(2, 3);
     const auto code = [&](const std::vector<float>& importance) {
-        return rounding::rtn{}.solve(w.view(), {.bits = 4}, importance).error().code;
+        return rounding::rtn{}.solve(w.view(), {.bits = 4}, {.importance = importance}).error().code;
     };
     EXPECT_EQ(code({1.0F, 2.0F}), quell::errc::bad_shape);
     EXPECT_EQ(code({1.0F, -2.0F, 1.0F}), quell::errc::bad_value);

@@ -2,7 +2,7 @@
 #include "transformer/session.hpp"
 
 #include "quell/core/thread_pool.hpp"
-#include "quell/layer.hpp"
+#include "quell/quant/recipe_linear.hpp"
 #include "random_model.hpp"
 #include "reference/llama.hpp"
 #include "transformer/graph.hpp"

@@ -230,7 +230,7 @@ private:
         const std::size_t i = source_.graph.sites[s].input;
         decided.activations = quant::calibrated(decided.activations, quantizer.stats, change);
         quantizer.solver = decided.solver;
-        QUELL_TRY(const quantized codes, quantizer.round(w, decided.weights, options_.threads));
+        QUELL_TRY(const quantized codes, quantizer.round(w, decided.weights, {}, options_.threads));
         const rounding_cost cost = measure_rounding(w, codes, change, options_.threads);
         buffer<float> online =
             plan_of_input(i).target == scale_target::online ? quant::online_scale(change) : buffer<float>();

@@ -5,13 +5,14 @@
 /// new policy is one entry in one of the lists below.
 #pragma once
 
+#include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/concepts.hpp"
 #include "quell/quant/policies.hpp"
 #include "quell/quant/quantizer.hpp"
 #include "quell/rounding/rtn.hpp"
 #include "quell/stats/absmax.hpp"
 
-#include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -49,7 +50,7 @@ public:
 
     /// nullptr where it was not selected.
     template <typename C>
-    [[nodiscard]] const C* find() const {
+    requires(std::same_as<C, Collectors> || ...) [[nodiscard]] const C* find() const {
         const auto& slot = std::get<std::optional<C>>(collectors_);
         return slot ? &*slot : nullptr;
     }
@@ -122,14 +123,22 @@ struct any_transform {
     }
 };
 
+/// Switches on the collectors that a transform and an activation scheme read.
+inline void select_collectors(any_stats& seen, const any_transform& transform, const activation_scheme& activations) {
+    transform.select(seen);
+    if (activations.needs_calibration()) {
+        seen.select<stats::absmax>();
+    }
+}
+
 struct any_solver {
     std::variant<rounding::rtn> policy;
 
     [[nodiscard]] std::string_view name() const { return detail::name_of(policy); }
 
     [[nodiscard]] result<quantized> solve(matrix_view<const float> w, const scheme& form,
-                                          rounding::column_weights importance, const executor& threads) const {
-        return std::visit([&](const auto& p) { return p.solve(w, form, importance, threads); }, policy);
+                                          const rounding::input_knowledge& known, const executor& threads) const {
+        return std::visit([&](const auto& p) { return p.solve(w, form, known, threads); }, policy);
     }
 };
 

@@ -45,6 +45,18 @@ concept policy = std::copyable<P> && std::default_initializable<P>;
 template <typename C>
 concept collector = stats::collector<C>;
 
+/// What `seen` holds of one kind of statistics: `seen` itself or a member of a set of collectors; nullptr for neither.
+template <typename Wanted, collector Stats>
+[[nodiscard]] const Wanted* find_statistic(const Stats& seen) {
+    if constexpr (std::same_as<Stats, Wanted>) {
+        return &seen;
+    } else if constexpr (requires { seen.template find<Wanted>(); }) {
+        return seen.template find<Wanted>();
+    } else {
+        return nullptr;
+    }
+}
+
 /// Slot 2, Detector: names the channels which the transform may touch.
 template <typename D, typename Stats>
 concept detector = policy<D> && requires(const D& d, const Stats& seen) {

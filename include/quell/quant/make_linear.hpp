@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// One weight and a recipe become one linear: all that an engine needs that replaces a single layer. Whole models go
-/// through model/apply.hpp, which can fold scales into what stands before the layer.
+/// One weight and a composition of policies become one linear: all that an engine needs that replaces a single layer.
+/// recipe_linear.hpp does the same by the name of a recipe. Whole models go through model/apply.hpp, which can fold
+/// scales into what stands before the layer.
 #pragma once
 
 #include "quell/core/buffer.hpp"
@@ -9,20 +10,29 @@
 #include "quell/core/matrix.hpp"
 #include "quell/core/result.hpp"
 #include "quell/core/target.hpp"
-#include "quell/quant/any_quantizer.hpp"
+#include "quell/packing/packed_matrix.hpp"
+#include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/forward.hpp"
-#include "quell/quant/recipes.hpp"
+#include "quell/quant/quantizer.hpp"
+#include "quell/stats/absmax.hpp"
 #include "quell/stats/finite.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace quell::quant {
 inline namespace QUELL_BASELINE {
+
+/// What a linear keeps of its weight, and what it makes of its activations.
+struct linear_form {
+    scheme weights;
+    activation_scheme activations = {};
+};
 
 /// What the activations of a changed input are multiplied by where the change is not folded: 1 / divisor.
 [[nodiscard]] inline buffer<float> online_scale(const input_change& change) {
@@ -36,13 +46,15 @@ inline namespace QUELL_BASELINE {
 /// The scheme with the static scale that `seen` asks for, if it still needs one.
 ///
 /// Units    scale = clip * absmax of the changed input / largest code.
-/// Requires absmax selected in `seen` where the scheme needs calibration.
-[[nodiscard]] inline activation_scheme calibrated(activation_scheme form, const any_stats& seen,
-                                                  const input_change& change) {
+/// Requires stats::absmax in `seen` where the scheme needs calibration.
+template <collector Stats>
+[[nodiscard]] activation_scheme calibrated(activation_scheme form, const Stats& seen, const input_change& change) {
     if (!form.needs_calibration()) {
         return form;
     }
-    const std::span<const float> maxima = seen.get<stats::absmax>().per_channel();
+    const auto* absmax = find_statistic<stats::absmax>(seen);
+    QUELL_EXPECTS(absmax != nullptr, "absmax was collected");
+    const std::span<const float> maxima = absmax->per_channel();
     float largest = 0.0F;
     for (std::size_t j = 0; j < maxima.size(); ++j) {
         largest = std::max(largest, change.empty() ? maxima[j] : maxima[j] / change.divisors[j]);
@@ -52,21 +64,9 @@ inline namespace QUELL_BASELINE {
     return form;
 }
 
-/// Switches on the collectors that a transform and an activation scheme read.
-inline void select_collectors(any_stats& seen, const any_transform& transform, const activation_scheme& activations) {
-    transform.select(seen);
-    if (activations.needs_calibration()) {
-        seen.select<stats::absmax>();
-    }
-}
+namespace detail {
 
-/// Shapes   w [out, in]; bias [out] or empty; inputs [tokens, in], rows of calibration data, empty where the recipe
-///          needs none.
-/// Errors   errc::bad_value for NaN or infinity, by row and column; errc::bad_shape; errc::not_found without the
-///          calibration rows that the recipe needs.
-[[nodiscard]] inline result<linear> make_linear(const recipe& how, matrix_view<const float> w,
-                                                std::span<const float> bias = {}, matrix_view<const float> inputs = {},
-                                                const executor& threads = {}) {
+[[nodiscard]] inline result<void> check_layer(matrix_view<const float> w, std::span<const float> bias) {
     if (auto finite = stats::check_finite(w); !finite) {
         return finite.error().in("weight");
     }
@@ -74,32 +74,60 @@ inline void select_collectors(any_stats& seen, const any_transform& transform, c
         return error{errc::bad_shape, "bias has " + std::to_string(bias.size()) + " entries, the weight asks for " +
                                           std::to_string(w.rows())};
     }
-    if (how.is_float()) {
-        return linear(float_linear(w, bias, threads));
+    return {};
+}
+
+/// A collector without members remembers nothing of the rows, a set of collectors without selected ones neither.
+template <collector Stats>
+[[nodiscard]] bool wants_rows(const Stats& seen) {
+    if constexpr (requires { seen.any_selected(); }) {
+        return seen.any_selected();
+    } else {
+        return !std::is_empty_v<Stats>;
     }
-    any_quantizer<> quantizer{.transform = how.transform, .solver = how.solver};
-    select_collectors(quantizer.stats, how.transform, how.activations);
-    if (how.needs_calibration()) {
-        if (inputs.rows() == 0) {
-            return error{errc::not_found, "the recipe " + how.name + " needs rows of inputs"};
-        }
-        if (inputs.cols() != w.cols()) {
-            return error{errc::bad_shape, "inputs have " + std::to_string(inputs.cols()) + " columns, the weight has " +
-                                              std::to_string(w.cols())};
-        }
-        if (auto finite = stats::check_finite(inputs); !finite) {
-            return finite.error().in("inputs");
-        }
-        quantizer.collect(inputs);
+}
+
+[[nodiscard]] inline result<void> check_inputs(matrix_view<const float> inputs, matrix_view<const float> w) {
+    if (inputs.rows() == 0) {
+        return error{errc::not_found, "the composition needs rows of inputs"};
+    }
+    if (inputs.cols() != w.cols()) {
+        return error{errc::bad_shape, "inputs have " + std::to_string(inputs.cols()) + " columns, the weight has " +
+                                          std::to_string(w.cols())};
+    }
+    if (auto finite = stats::check_finite(inputs); !finite) {
+        return finite.error().in("inputs");
+    }
+    return {};
+}
+
+}  // namespace detail
+
+/// Shapes   w [out, in]; bias [out] or empty; inputs [tokens, in], rows of calibration data, empty where no policy of
+///          the composition collects anything.
+/// Errors   errc::bad_value for NaN or infinity, by row and column; errc::bad_shape; errc::not_found without the
+///          calibration rows that the composition needs; errc::unsupported for static activation scales from a
+///          composition that does not collect stats::absmax.
+template <collector Stats, detector<Stats> Detector, transform<Stats> Transform, solver Solver, layout Layout>
+requires std::same_as<typename Layout::packed, packing::packed_matrix>
+[[nodiscard]] result<quantized_linear> make_linear(quantizer<Stats, Detector, Transform, Solver, Layout> how,
+                                                   const linear_form& form, matrix_view<const float> w,
+                                                   std::span<const float> bias = {},
+                                                   matrix_view<const float> inputs = {}, const executor& threads = {}) {
+    QUELL_TRY_VOID(detail::check_layer(w, bias));
+    if (form.activations.needs_calibration() && find_statistic<stats::absmax>(how.stats) == nullptr) {
+        return error{errc::unsupported, "static activation scales need a composition that collects absmax"};
+    }
+    if (detail::wants_rows(how.stats)) {
+        QUELL_TRY_VOID(detail::check_inputs(inputs, w));
+        how.collect(inputs);
     }
     matrix<float> changed = matrix<float>::copy_of(w);
     const matrix_view<float> view = changed.view();
-    const input_change change = quantizer.reshape({&view, 1});
-    QUELL_TRY(packing::packed_matrix packed, quantizer.round(view, how.weights, threads));
-    const activation_scheme activations = calibrated(how.activations, quantizer.stats, change);
-    QUELL_TRY(quantized_linear layer,
-              quantized_linear::make(std::move(packed), activations, bias, online_scale(change)));
-    return linear(std::move(layer));
+    const input_change change = how.reshape({&view, 1});
+    QUELL_TRY(packing::packed_matrix packed, how.round(view, form.weights, {}, threads));
+    const activation_scheme activations = calibrated(form.activations, how.stats, change);
+    return quantized_linear::make(std::move(packed), activations, bias, online_scale(change));
 }
 
 }  // namespace QUELL_BASELINE

@@ -41,10 +41,12 @@ struct quantizer {
         return change;
     }
 
+    /// Requires `known` of the rows as the weight sees them, after reshape().
     /// Errors   those of the solver and of the layout; the caller adds the name of the site.
     [[nodiscard]] result<packed> round(matrix_view<const float> w, const scheme& form,
+                                       const rounding::input_knowledge& known = {},
                                        const executor& threads = {}) const {
-        QUELL_TRY(quantized q, solver.solve(w, form, {}, threads));
+        QUELL_TRY(quantized q, solver.solve(w, form, known, threads));
         return layout.pack(std::move(q), threads);
     }
 };

@@ -16,7 +16,7 @@
 namespace quell::rounding {
 inline namespace QUELL_BASELINE {
 
-/// Shapes   w [out, in]; importance empty or [in].
+/// Shapes   w [out, in]. Of what is known of the inputs it uses the importance.
 /// Requires symmetric codes without zero or codes with an integer zero, 2 to 8 bits, per channel or group.
 /// Errors   errc::unsupported and errc::bad_shape for another form; errc::bad_value for a weight or an importance that
 ///          is not finite, named by row and column.
@@ -26,12 +26,12 @@ struct rtn {
     clip_search clip;
 
     [[nodiscard]] result<quantized> solve(matrix_view<const float> w, const scheme& form,
-                                          column_weights importance = {}, const executor& threads = {}) const {
+                                          const input_knowledge& known = {}, const executor& threads = {}) const {
         QUELL_TRY_VOID(check_integer_form(form));
-        QUELL_TRY_VOID(check_importance(importance, w.cols()));
+        QUELL_TRY_VOID(check_importance(known.importance, w.cols()));
         QUELL_TRY_VOID(stats::check_finite(w));
         quantized q = make_quantized(form, w.rows(), w.cols());
-        const buffer<float> relative = relative_importance(importance);
+        const buffer<float> relative = relative_importance(known.importance);
         constexpr std::size_t rows_per_task = 8;
         threads.parallel_for((w.rows() + rows_per_task - 1) / rows_per_task, [&](std::size_t task) {
             clip_workspace room(std::min(group_length(form, w.cols()), w.cols()));

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -21,12 +22,21 @@ inline namespace QUELL_BASELINE {
 /// How much an error in each input channel costs, such as the mean of x_j^2; empty where nothing is known.
 using column_weights = std::span<const float>;
 
+/// What is known of the rows x that a weight will be multiplied with. Every solver takes from it what it can use.
+///
+/// Shapes   importance [in]; gram [in, in], symmetric: the sum over tokens of x^T x; each empty where it is not known.
+struct input_knowledge {
+    column_weights importance = {};
+    matrix_view<const double> gram = {};
+    std::uint64_t tokens = 0;  ///< that gram is a sum over
+};
+
 /// `solve` turns W [out, in] into codes of the asked form. The result does not depend on the executor.
 template <typename S>
 concept solver = std::copyable<S> && std::default_initializable<S> &&
-    requires(const S& s, matrix_view<const float> w, const scheme& form, column_weights importance,
+    requires(const S& s, matrix_view<const float> w, const scheme& form, const input_knowledge& known,
              const executor& threads) {
-    { s.solve(w, form, importance, threads) } -> std::same_as<result<quantized>>;
+    { s.solve(w, form, known, threads) } -> std::same_as<result<quantized>>;
 };
 
 /// Integers of 2 to 8 bits, per channel or group, with a scale that is a plain float of some width.
