@@ -36,7 +36,6 @@ struct transform {
                                        quell::quant::weight_views) const {
         return {};
     }
-    void apply(const quell::quant::input_change&, quell::matrix_view<float>) const {}
 };
 
 struct solver {

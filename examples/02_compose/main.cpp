@@ -33,7 +33,7 @@ static result<double> output_error(Quantizer quantizer, const matrix<float>& w, 
     const matrix_view<float> weight = changed.view();
     const quant::input_change change = quantizer.reshape({&weight, 1});
     QUELL_TRY(auto packed, quantizer.round(weight, {.bits = 8, .reach = granularity::channel}));
-    QUELL_TRY(auto layer, quant::quantized_linear::make(std::move(packed), {}, {}, quant::online_scale(change)));
+    QUELL_TRY(auto layer, quant::quantized_linear::make(std::move(packed), {}, {}, quant::online_part(change)));
     const matrix<float> exact = outputs(quant::float_linear(w.view()), x);
     report::error_stats error;
     error.add(exact.elements(), outputs(std::move(layer), x).elements());

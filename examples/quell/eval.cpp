@@ -184,19 +184,19 @@ private:
         QUELL_TRY(const scores s, evaluate(q.network, ids_, rules_, base_ ? &reference_ : nullptr, nullptr, threads_,
                                            bar_.callback(j.name())));
         const auto totals = quell::report::totals_of(q.report);
-        eval_row row{
-            .recipe = j.name(),
-            .weight_bits_nominal = totals.nominal_bits,
-            .weight_bits_stored = totals.stored_bits,
-            .model_bits_stored = 8.0 * static_cast<double>(q.bytes) / static_cast<double>(parameters(q.network)),
-            .embedding_bits = embedding_bits(q.network),
-            .activation_bits = j.activation_bits(),
-            .bytes = q.bytes,
-            .perplexity = s.perplexity,
-            .perplexity_change = base_ ? 100.0 * (s.perplexity / base_scores_.perplexity - 1.0) : unknown,
-            .kl_divergence = base_ ? s.kl_divergence : unknown,
-            .top1_agreement = base_ ? s.top1_agreement : unknown,
-            .quantize_seconds = q.seconds};
+        eval_row row{.recipe = j.name(),
+                     .weight_bits_nominal = totals.nominal_bits,
+                     .weight_bits_stored = totals.stored_bits,
+                     .model_bits_stored = 8.0 * static_cast<double>(q.bytes) /
+                                          static_cast<double>(parameters(base_ ? *base_ : q.network)),
+                     .embedding_bits = embedding_bits(q.network),
+                     .activation_bits = j.activation_bits(),
+                     .bytes = q.bytes,
+                     .perplexity = s.perplexity,
+                     .perplexity_change = base_ ? 100.0 * (s.perplexity / base_scores_.perplexity - 1.0) : unknown,
+                     .kl_divergence = base_ ? s.kl_divergence : unknown,
+                     .top1_agreement = base_ ? s.top1_agreement : unknown,
+                     .quantize_seconds = q.seconds};
         note_fallbacks(j, q.report);
         return finish_row(q.network, std::move(row));
     }
@@ -221,10 +221,10 @@ private:
         QUELL_TRY(const matrix<float> before, logits_of(*base_, rows));
         QUELL_TRY(const matrix<float> after, logits_of(folded.network, rows));
         char text[200];
-        std::snprintf(text, sizeof text,
-                      "%s: its transforms and the folding of norm gains change the float logits by %.1e of the largest "
-                      "(limit 1e-4)",
-                      j.name().c_str(), relative_change(before.view(), after.view()));
+        std::snprintf(
+            text, sizeof text,
+            "%s: its transforms, folded and online, change the float logits by %.1e of the largest (limit 1e-4)",
+            j.name().c_str(), relative_change(before.view(), after.view()));
         notes_.emplace_back(text);
         return {};
     }

@@ -73,7 +73,7 @@ std::size_t stored_bytes(const quell::quant::linear& l) {
     const auto* q = std::get_if<quell::quant::quantized_linear>(&l);
     const quell::scheme form = q == nullptr ? quell::quant::float_weights : q->packed().form();
     return quell::packing::stored_bytes(form, quell::quant::out_features(l), quell::quant::in_features(l)) +
-           (q == nullptr ? 0 : q->channel_scale().size_bytes());
+           (q == nullptr ? 0 : q->online().stored_bytes());
 }
 
 /// The bytes of what is no site: embedding, head, gains and biases.

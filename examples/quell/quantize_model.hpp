@@ -52,16 +52,18 @@ public:
         if (!plan_) {
             return recipe_.needs_calibration();
         }
-        return transforms() || std::any_of(plan_->sites.begin(), plan_->sites.end(),
-                                           [](const auto& s) { return s.activations.needs_calibration(); });
+        return std::any_of(plan_->inputs.begin(), plan_->inputs.end(),
+                           [](const auto& input) { return input.transform.needs_statistics(); }) ||
+               std::any_of(plan_->sites.begin(), plan_->sites.end(),
+                           [](const auto& s) { return s.activations.needs_calibration(); });
     }
     /// Whether it changes the float network before it rounds.
     [[nodiscard]] bool transforms() const {
         if (!plan_) {
-            return recipe_.transform.needs_statistics();
+            return recipe_.rotates_stream || !recipe_.transforms.empty();
         }
         return std::any_of(plan_->inputs.begin(), plan_->inputs.end(),
-                           [](const auto& input) { return input.transform.needs_statistics(); });
+                           [](const auto& input) { return input.target != quell::model::scale_target::none; });
     }
     /// Bits of the activations; of a mixed plan, the smallest.
     [[nodiscard]] int activation_bits() const {

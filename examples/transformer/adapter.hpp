@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -44,7 +45,12 @@ inline std::map<std::string, std::span<const float>> gains_of(const model& m) {
         gains[block_name(l) + "attn_norm"] = m.blocks[l].attn_norm;
         gains[block_name(l) + "ffn_norm"] = m.blocks[l].ffn_norm;
     }
+    gains["output_norm"] = m.final_norm;
     return gains;
+}
+
+inline std::shared_ptr<const quell::quant::linear> make_table(const quell::matrix<float>& rows) {
+    return std::make_shared<const quell::quant::linear>(quell::quant::float_linear(rows.view()));
 }
 
 /// Runs the ids in windows of `context` tokens, the last one shorter, and shows every linear's input.
@@ -89,6 +95,9 @@ inline quell::model::engine make_engine(const model& m, std::span<const std::int
         }
         return quell::buffer<float>::copy_of(at->second);
     };
+    e.table = [&m](const std::string& name) -> quell::result<quell::matrix<float>> {
+        return quell::quant::weight(name == make_graph(m.shape).stream.embedding ? *m.embedding : *m.head);
+    };
     e.calibrate = [&m, ids = std::vector<std::int32_t>(calibration_ids.begin(), calibration_ids.end()), context,
                    threads](const quell::model::input_observer& see) {
         return detail::calibrate(m, ids, context, threads, see);
@@ -96,8 +105,8 @@ inline quell::model::engine make_engine(const model& m, std::span<const std::int
     return e;
 }
 
-/// `base` with the linears and gains of `changed`, which has one linear for every site of make_graph. Embedding, head
-/// and final norm are shared with, or copied from, `base`.
+/// `base` with the linears and gains of `changed`, which has one linear for every site of make_graph. Embedding and
+/// head are shared with `base` where the residual stream was not rotated.
 inline model with_linears(const model& base, quell::model::quantized_model&& changed) {
     QUELL_EXPECTS(changed.linears.size() == make_graph(base.shape).sites.size(), "one linear for every site");
     const auto gain = [&](const std::string& name, const quell::buffer<float>& old) {
@@ -110,7 +119,12 @@ inline model with_linears(const model& base, quell::model::quantized_model&& cha
     m.mapped_from = base.mapped_from;  // the embedding may lie there
     m.embedding = base.embedding;
     m.head = base.head;
-    m.final_norm = quell::buffer<float>::copy_of(base.final_norm);
+    if (changed.tables) {
+        m.embedding = detail::make_table(changed.tables->embedding);
+        m.head = detail::make_table(changed.tables->head);
+        m.shape.tied_head = false;
+    }
+    m.final_norm = gain("output_norm", base.final_norm);
     m.rope_factors = quell::buffer<float>::copy_of(base.rope_factors);
     for (std::size_t l = 0; l < base.blocks.size(); ++l) {
         const block& old = base.blocks[l];

@@ -66,6 +66,10 @@ inline void add_site(quell::graph& g, std::size_t layer, const std::string& modu
 /// Sites in the order of for_each_linear, block by block. The embedding and the head are not among them.
 [[nodiscard]] inline quell::graph make_graph(const config& c) {
     quell::graph g;
+    g.stream = {.embedding = "token_embd",
+                .head = c.tied_head ? "token_embd" : "output",
+                .final_norm = "output_norm",
+                .width = c.width};
     for (std::size_t l = 0; l < c.layers; ++l) {
         detail::add_inputs(g, c, l);
         detail::add_site(g, l, "q", "attn_q", c.query_width(), attn_in);

@@ -78,7 +78,6 @@ inline quell::result<quell::model::tensor_set> packed_tensors(const model& m, co
     for (const quell::site& s : make_graph(m.shape).sites) {
         tensors.add_linear(s.name, *linear_of(m, s));
     }
-    tensors.add_vector(std::string(names.final_norm) + ".weight", m.final_norm);
     return tensors;
 }
 

@@ -59,11 +59,11 @@ TEST(Apply, OnlineScalesKeepTheFloatNetwork) {
     engine.graph.inputs[2].producer = "blk.0.attn_norm";
     engine.gains["blk.0.ffn_norm"] = engine.gains["blk.0.attn_norm"];
     quant::recipe how = recipe("smoothquant-w8a8");
-    how.transformed_inputs = quant::input_choice::all;
+    how.transforms[0].inputs = quant::input_choice::all;
     EXPECT_LE(error_of(engine, how, {.keep_float = true}), 1e-5);
     const quantized_model model = applied(engine, how);
     EXPECT_EQ(model.gains.size(), 2U);
-    EXPECT_EQ(std::get<quant::quantized_linear>(model.linears[0]).channel_scale().size(), fake_engine::width);
+    EXPECT_EQ(std::get<quant::quantized_linear>(model.linears[0]).online().scale.size(), fake_engine::width);
     EXPECT_EQ(model.report.layers[0].scales_folded_into, "online");
     EXPECT_EQ(model.report.layers[0].online_reason, "the gain blk.0.attn_norm also feeds blk.0.ffn_in");
     EXPECT_EQ(model.report.layers[0].stored_bytes, 48 * 48 + 48 * 4 + 48 * 4U);
@@ -75,14 +75,16 @@ TEST(Apply, SmoothingBeatsRoundingAlone) {
     EXPECT_LT(error_of(engine, recipe("smoothquant-w8a8")), 0.2 * plain);
     EXPECT_LT(plain, 0.2);
     quant::recipe online = recipe("smoothquant-w8a8");
-    online.transformed_inputs = quant::input_choice::all;
+    online.transforms[0].inputs = quant::input_choice::all;
     EXPECT_LT(error_of(engine, online), 0.2 * plain);
 }
 
 TEST(Apply, EveryRecipeRuns) {
     fake_engine engine;
     for (const std::string_view name : quant::recipe_names()) {
-        EXPECT_LT(error_of(engine, recipe(name)), name == "rtn-w4a4" ? 0.8 : 0.35) << name;
+        if (!recipe(name).rotates_stream) {  // this engine lends no embedding and no head
+            EXPECT_LT(error_of(engine, recipe(name)), name.find("w4a4") != name.npos ? 0.8 : 0.35) << name;
+        }
     }
 }
 
@@ -208,7 +210,9 @@ struct ApplyErrors : testing::Test {
 TEST_F(ApplyErrors, NanInAWeight) {
     engine.weights[3](7, 12) = NAN;
     for (const std::string_view name : quant::recipe_names()) {
-        EXPECT_EQ(message(engine.lend(), name), "blk.0.gate: row 7, column 12 is NaN, not a finite number");
+        if (!recipe(name).rotates_stream) {
+            EXPECT_EQ(message(engine.lend(), name), "blk.0.gate: row 7, column 12 is NaN, not a finite number");
+        }
     }
 }
 
@@ -220,12 +224,12 @@ TEST_F(ApplyErrors, NanInAnActivation) {
 TEST_F(ApplyErrors, ShapesThatContradict) {
     auto source = engine.lend();
     source.weight = [](const site&) -> result<matrix<float>> { return matrix<float>(3, 4); };
-    EXPECT_EQ(message(source), "blk.0.q: the weight is 3 x 4, the graph says 48 x 48");
+    EXPECT_EQ(message(source), "blk.1.gate: the weight is 3 x 4, the graph says 80 x 48");
     source = engine.lend();
     source.gain = [](const std::string&) -> result<buffer<float>> { return buffer<float>(60); };
-    EXPECT_EQ(message(source), "blk.0.attn_norm: the gain has 60 entries, blk.0.attn_in has 48");
+    EXPECT_EQ(message(source), "blk.1.ffn_norm: the gain has 60 entries, blk.1.ffn_in has 48");
     source.gain = {};
-    EXPECT_EQ(message(source), "blk.0.attn_norm: the engine gives no norm gains");
+    EXPECT_EQ(message(source), "blk.1.ffn_norm: the engine gives no norm gains");
     const std::vector<float> bias(5);
     source.bias = [&](const site&) -> std::span<const float> { return bias; };
     for (const std::string_view name : {"fp32", "rtn-w8a8"}) {

@@ -29,7 +29,7 @@ TEST(Plan, FoldsSmoothingIntoNormGainsOnly) {
     const fake_engine engine;
     const plan decided = plan_for(engine.graph, "smoothquant-w8a8");
     EXPECT_EQ(decided.inputs[0].target, scale_target::gain);
-    EXPECT_EQ(decided.inputs[0].gain, "blk.0.attn_norm");
+    EXPECT_EQ(decided.inputs[0].folded_into, "blk.0.attn_norm");
     EXPECT_EQ(decided.inputs[0].transform.name(), "smooth");
     EXPECT_EQ(decided.inputs[1].target, scale_target::none);
     EXPECT_EQ(decided.inputs[1].transform.name(), "none");
@@ -42,14 +42,45 @@ TEST(Plan, PutsOnlineWhatCannotBeFolded) {
     engine.graph.inputs[2].producer = "blk.0.attn_norm";  // one norm feeds both
     engine.graph.sites[5].storage = engine.graph.sites[3].storage;
     quant::recipe recipe = *quant::find_recipe("smoothquant-w8a8");
-    recipe.transformed_inputs = quant::input_choice::all;
+    recipe.transforms[0].inputs = quant::input_choice::all;
     const plan decided = *make_plan(engine.graph, recipe);
     EXPECT_EQ(decided.inputs[0].target, scale_target::online);
     EXPECT_EQ(decided.inputs[0].reason, "the gain blk.0.attn_norm also feeds blk.0.ffn_in");
-    EXPECT_EQ(decided.inputs[1].reason, "no norm gain stands in front of it");
+    EXPECT_EQ(decided.inputs[1].target, scale_target::producer);  // a product with the output of k
+    EXPECT_EQ(decided.inputs[1].folded_into, "blk.0.k");
     EXPECT_EQ(decided.inputs[3].reason, "blk.1.q shares its weight with blk.0.gate");
     EXPECT_EQ(decided.inputs[5].target, scale_target::gain);
     EXPECT_TRUE(check(decided, engine.graph));
+}
+
+TEST(Plan, PutsOnlineAProductWhoseLinearFeedsOthers) {
+    fake_engine engine;
+    engine.graph.inputs[1].producer = "blk.0.attn_norm";
+    quant::recipe recipe = *quant::find_recipe("smoothquant-w8a8");
+    recipe.transforms[0].inputs = quant::input_choice::all;
+    const plan decided = *make_plan(engine.graph, recipe);
+    EXPECT_EQ(decided.inputs[1].target, scale_target::online);
+    EXPECT_EQ(decided.inputs[1].reason, "blk.0.attn_norm is no linear of 48 outputs");
+}
+
+TEST(Plan, RotatesOnlyAStreamWhoseEndsAreKnown) {
+    fake_engine engine;
+    const auto refused = make_plan(engine.graph, *quant::find_recipe("quarot-w4a4-rtn"));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message,
+              "quarot-w4a4-rtn: the residual stream cannot be rotated: the engine does not name embedding, head and "
+              "final norm");
+    engine.graph.stream = {.embedding = "e", .head = "h", .final_norm = "n", .width = fake_engine::width};
+    engine.graph.inputs[0].reads_residual = true;
+    plan decided = plan_for(engine.graph, "quarot-w4a4-rtn");
+    EXPECT_EQ(decided.inputs[0].target, scale_target::stream);
+    EXPECT_EQ(decided.inputs[1].target, scale_target::online);
+    EXPECT_TRUE(check(decided, engine.graph));
+    decided.stream = stream_basis::original;
+    EXPECT_EQ(check(decided, engine.graph).error().message,
+              "plan: input blk.0.attn_in: its target is a rotated stream, which it does not read");
+    engine.graph.inputs[0].kind = producer_kind::none;
+    EXPECT_FALSE(make_plan(engine.graph, *quant::find_recipe("quarot-w4a4-rtn")));
 }
 
 TEST(Plan, LeavesTheHeadInFloat) {
@@ -118,15 +149,15 @@ TEST(PlanJson, NamesWhatItDoesNotUnderstand) {
     };
     EXPECT_EQ(message(R"("clip": 1)", R"("clop": 1)"),
               "p.json.sites[0].activations: unknown key 'clop'; known are bits, reach, clip, static_scale");
-    EXPECT_EQ(message(R"("kind": "smooth")", R"("kind": "rotate")"),
-              "p.json.inputs[0].transform.kind: expected one of none, smooth, found \"rotate\"");
+    EXPECT_EQ(message(R"("kind": "smooth")", R"("kind": "spin")"),
+              "p.json.inputs[0].transform.kind: expected one of none, smooth, rotate, smooth+rotate, found \"spin\"");
     EXPECT_EQ(message(R"("target": "gain")", R"("target": "loss")"),
-              "p.json.inputs[0].target: expected one of none, gain, online, found \"loss\"");
+              "p.json.inputs[0].target: expected one of none, gain, producer, stream, online, found \"loss\"");
     EXPECT_EQ(message(R"("alpha": 0.5)", R"("alpha": true)"),
               "p.json.inputs[0].transform.alpha: expected a finite number, found true");
     EXPECT_EQ(message(R"("group": 0)", R"("group": -1)"),
               "p.json.sites[0].weights.group: expected an integer of at least 0, found -1");
-    EXPECT_EQ(message(R"("quell_plan": 1)", R"("quell_plan": 2)"), "p.json: quell_plan is 2, this version reads 1");
+    EXPECT_EQ(message(R"("quell_plan": 2)", R"("quell_plan": 1)"), "p.json: quell_plan is 1, this version reads 2");
     EXPECT_EQ(message(R"("kind": "smooth",)", R"("kind": "none",)"),
               "p.json.inputs[0].transform: unknown key 'alpha'; known are kind");
     EXPECT_NE(message(R"("recipe")", R"("recipe": "a", "recipe")"), "");

@@ -32,7 +32,7 @@ quantized round_plainly(const matrix<float>& w, const scheme& form) {
 
 linear make(const quantized& q, const activation_scheme& activations, std::span<const float> bias,
             buffer<float> channel_scale = {}) {
-    return *quantized_linear::make(*packing::pack(q), activations, bias, std::move(channel_scale));
+    return *quantized_linear::make(*packing::pack(q), activations, bias, {.scale = std::move(channel_scale)});
 }
 
 matrix<float> run(const linear& layer, const matrix<float>& x, const executor& threads = {}) {
@@ -149,7 +149,7 @@ TEST(QuantizedLinear, RefusesWhatDoesNotFit) {
     const std::vector<float> four(4, 1.0F);
     const auto message = [](const result<quantized_linear>& layer) { return layer ? "" : layer.error().message; };
     EXPECT_EQ(message(quantized_linear::make(packed(), {}, four)), "bias has 4 entries, the weight asks for 5");
-    EXPECT_EQ(message(quantized_linear::make(packed(), {}, {}, buffer<float>(4))),
+    EXPECT_EQ(message(quantized_linear::make(packed(), {}, {}, {.scale = buffer<float>(4)})),
               "channel scale has 4 entries, the weight asks for 8");
     const std::vector<float> infinite(5, INFINITY);
     EXPECT_EQ(message(quantized_linear::make(packed(), {}, infinite)), "bias, entry 0: inf");

@@ -36,7 +36,8 @@ std::vector<float> outputs_of(const quell::quant::linear& layer) {
 }
 
 TEST(LinearArrays, ComeTogetherAgainWithoutACopyOfTheWeight) {
-    for (const char* recipe : {"fp32", "rtn-w8a8", "rtn-w4a8-g32", "rtn-w4a4", "static-w8a8", "smoothquant-w8a8"}) {
+    for (const char* recipe :
+         {"fp32", "rtn-w8a8", "rtn-w4a8-g32", "rtn-w4a4", "static-w8a8", "smoothquant-w8a8", "hybrid-w4a4-rtn"}) {
         const quell::quant::linear layer = linear_of(recipe);
         const quell::quant::linear_arrays arrays = quell::quant::arrays_of(layer);
         const auto mapped = quell::quant::map_linear(arrays);
@@ -45,7 +46,9 @@ TEST(LinearArrays, ComeTogetherAgainWithoutACopyOfTheWeight) {
         const quell::quant::linear_arrays again = quell::quant::arrays_of(*mapped);
         EXPECT_EQ(again.weight.data(), arrays.weight.data()) << recipe;
         EXPECT_EQ(again.activations, arrays.activations) << recipe;
-        EXPECT_EQ(again.channel_scale.size(), std::string(recipe) == "smoothquant-w8a8" ? 40U : 0U);
+        EXPECT_EQ(again.rotation, arrays.rotation) << recipe;
+        const bool smooths = std::string(recipe) == "smoothquant-w8a8" || std::string(recipe) == "hybrid-w4a4-rtn";
+        EXPECT_EQ(again.channel_scale.size(), smooths ? 40U : 0U);
     }
 }
 
@@ -60,9 +63,9 @@ TEST(LinearArrays, AreRefusedWhereTheyContradictEachOther) {
     };
     const auto of_float = quell::quant::arrays_of(whole);
     const auto of_integers = quell::quant::arrays_of(integers);
-    const char* only_float = "a weight in float takes float activations and no channel scale";
-    EXPECT_EQ(message(of_float, [](auto& a) { a.activations.bits = 8; }), only_float);
-    EXPECT_EQ(message(of_float, [&](auto& a) { a.channel_scale = scale; }), only_float);
+    EXPECT_EQ(message(of_float, [](auto& a) { a.activations.bits = 8; }), "a weight in float takes float activations");
+    EXPECT_EQ(message(of_float, [&](auto& a) { a.channel_scale = std::span(scale).first(39); }),
+              "channel scale has 39 entries, the weight asks for 40");
     EXPECT_EQ(message(of_integers, [](auto& a) { a.activations = {.bits = 32}; }),
               "integer weights need activations of 4 or 8 bits");
     EXPECT_EQ(message(of_integers, [](auto& a) { a.activations.bits = 5; }),

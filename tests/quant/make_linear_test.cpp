@@ -25,7 +25,7 @@ void expect_same(const linear& a, const quantized_linear& b) {
     ASSERT_EQ(blob.size(), b.packed().blob().size());
     EXPECT_TRUE(std::equal(blob.begin(), blob.end(), b.packed().blob().begin()));
     EXPECT_EQ(expected.activations().static_scale, b.activations().static_scale);
-    EXPECT_TRUE(std::ranges::equal(expected.channel_scale(), b.channel_scale()));
+    EXPECT_TRUE(std::ranges::equal(expected.online().scale, b.online().scale));
 }
 
 TEST(MakeLinearByType, EqualsTheRecipeOfTheSamePolicies) {
@@ -37,7 +37,7 @@ TEST(MakeLinearByType, EqualsTheRecipeOfTheSamePolicies) {
     expect_same(*make_linear(*find_recipe("rtn-w8a8"), w.view()), *rounded);
     const auto smoothed = make_linear(smoothed_rounding{.transform = {.alpha = 0.5F}}, rows, w.view(), {}, x.view());
     ASSERT_TRUE(smoothed);
-    EXPECT_FALSE(smoothed->channel_scale().empty());
+    EXPECT_FALSE(smoothed->online().scale.empty());
     expect_same(*make_linear(*find_recipe("smoothquant-w8a8"), w.view(), {}, x.view()), *smoothed);
     const linear_form fixed{.weights = rows.weights, .activations = {.reach = granularity::tensor}};
     using measured_rounding = quantizer<stats::absmax, no_detector, no_transform, rounding::rtn, panels>;

@@ -129,4 +129,46 @@ TEST(Adapter, TakesBackAQuantizedModelThatIsCloseAndDoesNotDependOnThreads) {
     }
 }
 
+/// The largest change of the final states behind the transforms of a recipe, relative to the largest state.
+double change_by(const std::string& recipe, const transformer::config& shape) {
+    const transformer::model network = support::network_of(support::random_model(shape));
+    const auto ids = support::random_ids(24, network.shape.vocab);
+    const quell::model::engine engine = transformer::make_engine(network, ids, 12, {});
+    const auto decided = quell::model::make_plan(engine.graph, *quell::quant::find_recipe(recipe));
+    EXPECT_TRUE(decided) << decided.error().message;
+    auto changed = quell::model::apply(engine, *decided, {.keep_float = true});
+    EXPECT_TRUE(changed) << changed.error().message;
+    const transformer::model same = transformer::with_linears(network, *std::move(changed));
+    const auto logits_of = [&](const transformer::model& m) {
+        transformer::session run(m, {}, ids.size());
+        EXPECT_TRUE(run.prefill(ids));
+        quell::matrix<float> logits(ids.size(), m.shape.vocab);
+        run.logits(run.hidden(), logits.view());
+        return logits;
+    };
+    const quell::matrix<float> before = logits_of(network);
+    const quell::matrix<float> after = logits_of(same);
+    double difference = 0.0;
+    double largest = 0.0;
+    for (std::size_t i = 0; i < before.elements().size(); ++i) {
+        difference = std::max(difference, std::abs(double{before.elements()[i]} - double{after.elements()[i]}));
+        largest = std::max(largest, std::abs(double{before.elements()[i]}));
+    }
+    return difference / largest;
+}
+
+TEST(Transforms, LeaveTheFloatNetworkAsItWas) {
+    for (const bool tied : {true, false}) {
+        for (const auto act : {transformer::activation::swiglu, transformer::activation::gelu}) {
+            transformer::config c = biased_layers();
+            c.act = act;
+            c.tied_head = tied;
+            for (const char* recipe :
+                 {"smoothquant-w8a8", "quarot-w4a4-rtn", "smoothrot-w4a4-rtn", "hybrid-w4a4-rtn"}) {
+                EXPECT_LE(change_by(recipe, c), 1e-5) << recipe << (tied ? ", tied" : ", not tied");
+            }
+        }
+    }
+}
+
 }  // namespace

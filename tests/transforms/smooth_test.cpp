@@ -208,31 +208,6 @@ TYPED_TEST(Folding, KeepsTheProductBehindRepeatedHeads) {
     EXPECT_LT(difference(before, run()), tolerance<T>);
 }
 
-TYPED_TEST(Folding, MovesANormGainIntoItsReaders) {
-    using T = TypeParam;
-    const auto x = sample<T>(20, channels, 1);
-    auto gain = sample<float>(1, channels, 2);
-    auto q = sample<T>(9, channels, 3);
-    auto k = sample<T>(6, channels, 4);
-    const auto run = [&](const matrix<T>& w) {
-        auto scaled = matrix<T>::copy_of(x.view());
-        auto table = to_table(scaled);
-        for (auto& row : table) {
-            for (std::size_t j = 0; j < channels; ++j) {
-                row[j] *= static_cast<double>(gain(0, j));
-            }
-        }
-        return reference::multiply(table, to_table(w));
-    };
-    const auto q_before = run(q);
-    const auto k_before = run(k);
-    const matrix_view<T> readers[] = {q.view(), k.view()};
-    transforms::fold_norm_gain<T>(gain.row(0), readers);
-    EXPECT_TRUE(std::all_of(gain.row(0).begin(), gain.row(0).end(), [](float g) { return g == 1.0F; }));
-    EXPECT_LT(difference(q_before, run(q)), tolerance<T>);
-    EXPECT_LT(difference(k_before, run(k)), tolerance<T>);
-}
-
 TYPED_TEST(Folding, RowsCanBeScaledAndDividedBack) {
     using T = TypeParam;
     auto w = sample<T>(channels, 7, 3);

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace quell {
@@ -44,9 +45,21 @@ struct site {
     bool writes_residual = false;
 };
 
+/// Where the residual stream begins and ends: tables [vocabulary, width] that are no sites. Without names the engine
+/// does not lend them, and nothing can turn the stream.
+struct stream_ends {
+    std::string embedding{};   ///< its rows start the stream
+    std::string head{};        ///< reads the stream behind the final norm; the embedding's name where they are tied
+    std::string final_norm{};  ///< name of its gain
+    std::size_t width = 0;
+
+    [[nodiscard]] bool empty() const { return embedding.empty() || head.empty() || final_norm.empty(); }
+};
+
 struct graph {
     std::vector<input_point> inputs{};
     std::vector<site> sites{};
+    stream_ends stream{};
 
     /// The indices of all sites that read this input.
     [[nodiscard]] std::vector<std::size_t> readers_of(std::size_t input) const {
@@ -57,6 +70,15 @@ struct graph {
             }
         }
         return readers;
+    }
+
+    /// The index of a site; sites.size() where none has this name.
+    [[nodiscard]] std::size_t site_named(std::string_view name) const {
+        std::size_t s = 0;
+        while (s < sites.size() && sites[s].name != name) {
+            ++s;
+        }
+        return s;
     }
 };
 

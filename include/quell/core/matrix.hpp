@@ -7,6 +7,7 @@
 #include "quell/core/target.hpp"
 #include "quell/core/views.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <limits>
@@ -50,6 +51,29 @@ private:
     std::size_t rows_ = 0;
     std::size_t cols_ = 0;
 };
+
+/// target = source^T, in square blocks that stay in the first cache.
+template <typename T>
+void transpose(matrix_view<const T> source, matrix_view<T> target) {
+    QUELL_EXPECTS(source.rows() == target.cols() && source.cols() == target.rows(), "a target of the other shape");
+    constexpr std::size_t block = 32;
+    for (std::size_t top = 0; top < source.rows(); top += block) {
+        for (std::size_t left = 0; left < source.cols(); left += block) {
+            for (std::size_t r = top; r < std::min(top + block, source.rows()); ++r) {
+                for (std::size_t c = left; c < std::min(left + block, source.cols()); ++c) {
+                    target(c, r) = source(r, c);
+                }
+            }
+        }
+    }
+}
+
+template <typename T>
+[[nodiscard]] matrix<T> transposed(matrix_view<const T> source) {
+    matrix<T> target(source.cols(), source.rows());
+    transpose(source, target.view());
+    return target;
+}
 
 }  // namespace QUELL_BASELINE
 }  // namespace quell

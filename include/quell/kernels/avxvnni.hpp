@@ -29,7 +29,7 @@ inline constexpr int group_rows = 4;
 inline constexpr std::size_t block_rows = 96;
 inline constexpr std::size_t tile_columns = 1;
 inline constexpr int direct_rows = 4;
-inline constexpr std::size_t direct_columns = 2;
+inline constexpr std::size_t direct_columns = 1;
 inline constexpr int chains = 4;  ///< sums that must be under way at once to hide the latency of a dot product
 
 #include "quell/kernels/detail/avx2_vectors.inc"

@@ -17,10 +17,14 @@
 #include "quell/quant/any_quantizer.hpp"
 #include "quell/quant/make_linear.hpp"
 #include "quell/stats/finite.hpp"
-#include "quell/transforms/smooth.hpp"
+#include "quell/transforms/folding.hpp"
+#include "quell/transforms/hadamard.hpp"
+#include "quell/transforms/stream_rotation.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -33,7 +37,7 @@ inline namespace QUELL_BASELINE {
 struct apply_options {
     executor threads = {};
     progress_callback progress = {};
-    bool keep_float = false;      ///< transforms and folded norm gains, no rounding: the same function as before
+    bool keep_float = false;      ///< all transforms, folded and online, but no rounding: the same function as before
     std::size_t sample_rows = 0;  ///< calibration rows an input to compare outputs on; 0: no output errors
 };
 
@@ -57,13 +61,18 @@ private:
     clock::time_point start_ = clock::now();
 };
 
-/// One run of apply().
+/// One run of apply(): collect what the transforms want to know, decide every change, then take the weights of one
+/// input after the other, change them, round them, pack them.
 class application {
 public:
+    static constexpr std::uint64_t rotation_seed = 1;
+
     application(const engine& source, const plan& decided, const apply_options& options)
         : source_(source),
           options_(options),
           records_(source.graph.inputs.size()),
+          changes_(source.graph.inputs.size()),
+          row_divisors_(source.graph.sites.size()),
           linears_(source.graph.sites.size()) {
         model_.decided = decided;
         model_.report.recipe = decided.recipe;
@@ -74,8 +83,12 @@ public:
         const stopwatch watch;
         QUELL_TRY_VOID(collect());
         model_.report.calibration_seconds = watch.seconds();
-        for (std::size_t i = 0; i < source_.graph.inputs.size(); ++i) {
-            QUELL_TRY_VOID(change_input(i));
+        QUELL_TRY_VOID(rotate_stream());
+        for (std::size_t i = source_.graph.inputs.size(); i-- > 0;) {
+            QUELL_TRY_VOID(decide(i));
+        }
+        for (std::size_t s = 0; s < linears_.size(); ++s) {
+            QUELL_TRY_VOID(finish_site(s));
         }
         for (std::optional<quant::linear>& layer : linears_) {
             model_.linears.push_back(*std::move(layer));
@@ -85,9 +98,12 @@ public:
     }
 
 private:
-    [[nodiscard]] const input_plan& plan_of_input(std::size_t i) const { return model_.decided.inputs[i]; }
+    [[nodiscard]] input_plan& plan_of_input(std::size_t i) { return model_.decided.inputs[i]; }
     [[nodiscard]] site_plan& plan_of_site(std::size_t s) { return model_.decided.sites[s]; }
     [[nodiscard]] bool stays_float(std::size_t s) { return options_.keep_float || plan_of_site(s).is_float(); }
+    [[nodiscard]] bool is_folded(std::size_t i) {
+        return plan_of_input(i).target != scale_target::online && plan_of_input(i).target != scale_target::none;
+    }
 
     /// Runs the engine's calibration where anything of the plan asks for it.
     result<void> collect() {
@@ -113,7 +129,7 @@ private:
 
     /// A weight that is not finite makes activations that are not: it is the better message.
     [[nodiscard]] error cause_of(const error& problem) const {
-        for (const site& s : source_.graph.sites) {
+        for (std::size_t s = 0; s < source_.graph.sites.size(); ++s) {
             if (const auto w = problem.code == errc::bad_value ? fetch(s) : matrix<float>(); !w) {
                 return w.error();
             }
@@ -121,85 +137,164 @@ private:
         return problem;
     }
 
-    result<matrix<float>> fetch(const site& s) const {
-        auto w = source_.weight(s);
-        if (!w) {
-            return w;
-        }
-        if (w->rows() != s.out_features || w->cols() != s.in_features) {
-            return error{errc::bad_shape, s.name + ": the weight is " + std::to_string(w->rows()) + " x " +
-                                              std::to_string(w->cols()) + ", the graph says " +
+    /// The weight of a site, its rows divided where they took the scales of an input that they feed.
+    [[nodiscard]] result<matrix<float>> fetch(std::size_t at) const {
+        const site& s = source_.graph.sites[at];
+        QUELL_TRY(matrix<float> w, source_.weight(s));
+        if (w.rows() != s.out_features || w.cols() != s.in_features) {
+            return error{errc::bad_shape, s.name + ": the weight is " + std::to_string(w.rows()) + " x " +
+                                              std::to_string(w.cols()) + ", the graph says " +
                                               std::to_string(s.out_features) + " x " + std::to_string(s.in_features)};
         }
-        if (const auto finite = stats::check_finite(std::as_const(*w).view()); !finite) {
+        if (const auto finite = stats::check_finite(std::as_const(w).view()); !finite) {
             return finite.error().in(s.name);
+        }
+        if (!row_divisors_[at].empty()) {
+            transforms::divide_rows(w.view(), row_divisors_[at]);
         }
         return w;
     }
 
-    result<void> change_input(std::size_t i) {
-        const std::vector<std::size_t> readers = source_.graph.readers_of(i);
-        std::vector<matrix<float>> weights;
-        std::vector<matrix_view<float>> changing;
-        for (const std::size_t s : readers) {
-            QUELL_TRY(matrix<float> w, fetch(source_.graph.sites[s]));
-            weights.push_back(std::move(w));
+    [[nodiscard]] result<buffer<float>> fetch_bias(std::size_t at) const {
+        const site& s = source_.graph.sites[at];
+        buffer<float> bias = buffer<float>::copy_of(source_.bias ? source_.bias(s) : std::span<const float>());
+        if (!bias.empty() && bias.size() != s.out_features) {
+            return error{errc::bad_shape, "bias has " + std::to_string(bias.size()) + " entries, the weight asks for " +
+                                              std::to_string(s.out_features)};
         }
-        for (std::size_t r = 0; r < readers.size(); ++r) {
-            if (takes_part(i, readers[r])) {
-                changing.push_back(weights[r].view());
-            }
+        if (!bias.empty() && !row_divisors_[at].empty()) {
+            transforms::divide(bias, row_divisors_[at]);
         }
-        quant::any_quantizer<quant::no_layout> quantizer{.stats = std::move(records_[i].stats),
-                                                         .transform = plan_of_input(i).transform};
-        const quant::input_change change = quantizer.reshape(changing);
-        QUELL_TRY_VOID(fold(i, change, changing));
-        for (std::size_t r = 0; r < readers.size(); ++r) {
-            QUELL_TRY_VOID(finish_site(readers[r], weights[r].view(), quantizer, change));
+        if (!bias.empty() && writes_rotated(at)) {
+            rotation_.apply(matrix_view<float>(bias.data(), 1, bias.size()));
         }
-        return {};
+        return bias;
     }
 
-    /// A folded scale concerns all readers; an online one only those that multiply their input by it.
-    [[nodiscard]] bool takes_part(std::size_t i, std::size_t s) {
-        const scale_target target = plan_of_input(i).target;
-        return target == scale_target::gain || (target == scale_target::online && !plan_of_site(s).is_float());
+    [[nodiscard]] result<buffer<float>> fetch_gain(const std::string& name, const std::string& reader,
+                                                   std::size_t channels) const {
+        if (!source_.gain) {
+            return error{errc::not_found, name + ": the engine gives no norm gains"};
+        }
+        QUELL_TRY(buffer<float> gain, source_.gain(name));
+        if (gain.size() != channels) {
+            return error{errc::bad_shape, name + ": the gain has " + std::to_string(gain.size()) + " entries, " +
+                                              reader + " has " + std::to_string(channels)};
+        }
+        return gain;
     }
 
-    result<void> fold(std::size_t i, const quant::input_change& change, std::span<const matrix_view<float>> readers) {
-        const input_plan& decided = plan_of_input(i);
-        if (decided.target != scale_target::gain || change.empty()) {
+    [[nodiscard]] bool writes_rotated(std::size_t s) const {
+        return !rotation_.empty() && source_.graph.sites[s].writes_residual;
+    }
+
+    /// Turns both ends of the residual stream: x H^T leaves the embedding, and the head reads it.
+    result<void> rotate_stream() {
+        const stream_ends& ends = source_.graph.stream;
+        if (model_.decided.stream == stream_basis::original) {
             return {};
         }
-        if (!source_.gain) {
-            return error{errc::not_found, decided.gain + ": the engine gives no norm gains"};
-        }
-        QUELL_TRY(buffer<float> gain, source_.gain(decided.gain));
-        if (gain.size() != change.divisors.size()) {
-            return error{errc::bad_shape, decided.gain + ": the gain has " + std::to_string(gain.size()) +
-                                              " entries, " + decided.name + " has " +
-                                              std::to_string(change.divisors.size())};
-        }
-        transforms::divide(gain, change.divisors);
-        if (options_.keep_float) {
-            transforms::fold_norm_gain<float>(gain, readers);
-        }
-        model_.gains[decided.gain] = std::move(gain);
+        rotation_ = transforms::stream_rotation(ends.width, rotation_seed);
+        QUELL_TRY(matrix<float> embedding, fetch_table(ends.embedding));
+        QUELL_TRY(matrix<float> head, fetch_table(ends.head));
+        QUELL_TRY(buffer<float> gain, fetch_gain(ends.final_norm, ends.head, ends.width));
+        transforms::scale_columns(head.view(), gain);
+        rotation_.apply(embedding.view(), options_.threads);
+        rotation_.apply(head.view(), options_.threads);
+        std::fill(gain.begin(), gain.end(), 1.0F);
+        model_.gains[ends.final_norm] = std::move(gain);
+        model_.tables = stream_tables{std::move(embedding), std::move(head)};
         return {};
     }
 
-    result<void> finish_site(std::size_t s, matrix_view<float> w, quant::any_quantizer<quant::no_layout>& quantizer,
-                             const quant::input_change& change) {
+    [[nodiscard]] result<matrix<float>> fetch_table(const std::string& name) const {
+        if (!source_.table) {
+            return error{errc::not_found, name + ": the engine gives no tables"};
+        }
+        QUELL_TRY(matrix<float> table, source_.table(name));
+        if (table.cols() != source_.graph.stream.width) {
+            return error{errc::bad_shape, name + ": the table is " + std::to_string(table.cols()) +
+                                              " wide, the residual stream " +
+                                              std::to_string(source_.graph.stream.width)};
+        }
+        if (const auto finite = stats::check_finite(std::as_const(table).view()); !finite) {
+            return finite.error().in(name);
+        }
+        return table;
+    }
+
+    /// The change of one input. Consumers come before producers: a scale that goes into the rows of a linear changes
+    /// the weight that the input in front of that linear decides by.
+    result<void> decide(std::size_t i) {
+        const input_plan& decided = plan_of_input(i);
+        if (decided.target == scale_target::stream) {
+            return move_gain(i);
+        }
+        std::vector<matrix<float>> weights;
+        std::vector<matrix_view<const float>> views;
+        for (const std::size_t s : source_.graph.readers_of(i)) {
+            if (decided.target != scale_target::none && (is_folded(i) || !plan_of_site(s).is_float())) {
+                QUELL_TRY(matrix<float> w, fetch(s));
+                views.push_back(std::as_const(weights.emplace_back(std::move(w))).view());
+            }
+        }
+        changes_[i] = decided.transform.prepare(records_[i].stats, {}, views);
+        return fold(i);
+    }
+
+    /// In a rotated stream the gain goes into the readers.
+    result<void> move_gain(std::size_t i) {
+        const input_point& point = source_.graph.inputs[i];
+        QUELL_TRY(changes_[i].divisors, fetch_gain(point.producer, point.name, point.features));
+        changes_[i].rotation = rotation_.rotation();
+        transforms::divide(changes_[i].divisors, rotation_.signs());
+        buffer<float>& gain = model_.gains[point.producer] = buffer<float>(point.features);
+        std::fill(gain.begin(), gain.end(), 1.0F);
+        return {};
+    }
+
+    result<void> fold(std::size_t i) {
+        const input_plan& decided = plan_of_input(i);
+        if (decided.target == scale_target::producer) {
+            row_divisors_[source_.graph.site_named(decided.folded_into)] = buffer<float>::copy_of(changes_[i].divisors);
+        }
+        if (decided.target == scale_target::gain) {
+            QUELL_TRY(buffer<float> gain, fetch_gain(decided.folded_into, decided.name, changes_[i].divisors.size()));
+            transforms::divide(gain, changes_[i].divisors);
+            model_.gains[decided.folded_into] = std::move(gain);
+        }
+        return {};
+    }
+
+    /// The change as this site takes part in it: one that stays in float needs no rotation of its own, and no scale
+    /// that nobody else applies.
+    [[nodiscard]] quant::input_change change_of(std::size_t s) {
+        const std::size_t i = source_.graph.sites[s].input;
+        const quant::input_change& change = changes_[i];
+        const bool is_whole = !plan_of_site(s).is_float() || plan_of_input(i).target == scale_target::stream;
+        return {.divisors = is_whole || is_folded(i) ? buffer<float>::copy_of(change.divisors) : buffer<float>(),
+                .rotation = is_whole ? change.rotation : transforms::hadamard()};
+    }
+
+    [[nodiscard]] quant::online_input online_of(std::size_t s, const quant::input_change& change) {
+        const std::size_t i = source_.graph.sites[s].input;
+        return plan_of_input(i).target == scale_target::stream ? quant::online_input()
+                                                               : quant::online_part(change, is_folded(i));
+    }
+
+    result<void> finish_site(std::size_t s) {
         const stopwatch watch;
         const site& where = source_.graph.sites[s];
-        if (const std::size_t entries = bias_of(s).size(); entries != 0 && entries != where.out_features) {
-            return error{errc::bad_shape, where.name + ": bias has " + std::to_string(entries) +
-                                              " entries, the weight asks for " + std::to_string(where.out_features)};
+        QUELL_TRY(const matrix<float> original, fetch(s));
+        const quant::input_change change = change_of(s);
+        matrix<float> w = matrix<float>::copy_of(original.view());
+        change.apply_to_weight(w.view());
+        if (writes_rotated(s)) {
+            rotation_.apply_to_output(w.view());
         }
         describe(s, change);
-        if (stays_float(s)) {
-            keep_float(s, w, change);
-        } else if (const auto status = round_site(s, w, quantizer, change); !status) {
+        const auto status = stays_float(s) ? keep_float(s, w.view(), change) : round_site(s, w.view(), change);
+        if (!status) {
             return status.error().in(where.name);
         }
         report::layer_report& report = model_.report.layers[s];
@@ -209,58 +304,53 @@ private:
         return {};
     }
 
-    [[nodiscard]] std::span<const float> bias_of(std::size_t s) const {
-        return source_.bias ? source_.bias(source_.graph.sites[s]) : std::span<const float>();
-    }
-
-    void keep_float(std::size_t s, matrix_view<float> w, const quant::input_change& change) {
-        const std::size_t i = source_.graph.sites[s].input;
-        if (!change.empty() && plan_of_input(i).target == scale_target::online && takes_part(i, s)) {
-            transforms::scale_columns(w, quant::online_scale(change));  // what the layer would do to its input
-        }
-        linears_[s] = quant::float_linear(w, bias_of(s), options_.threads);
+    result<void> keep_float(std::size_t s, matrix_view<float> w, const quant::input_change& change) {
+        QUELL_TRY(const buffer<float> bias, fetch_bias(s));
+        linears_[s] = quant::float_linear(w, bias, options_.threads, online_of(s, change));
         report::layer_report& report = model_.report.layers[s];
         report.stored_bytes = packing::stored_bytes(quant::float_weights, w.rows(), w.cols());
-    }
-
-    result<void> round_site(std::size_t s, matrix_view<const float> w,
-                            quant::any_quantizer<quant::no_layout>& quantizer, const quant::input_change& change) {
-        site_plan& decided = plan_of_site(s);
-        report::layer_report& report = model_.report.layers[s];
-        const std::size_t i = source_.graph.sites[s].input;
-        decided.activations = quant::calibrated(decided.activations, quantizer.stats, change);
-        quantizer.solver = decided.solver;
-        QUELL_TRY(const quantized codes, quantizer.round(w, decided.weights, {}, options_.threads));
-        const rounding_cost cost = measure_rounding(w, codes, change, options_.threads);
-        buffer<float> online =
-            plan_of_input(i).target == scale_target::online ? quant::online_scale(change) : buffer<float>();
-        report.weight_error = cost.error;
-        report.clip_share = w.empty() ? 0.0 : static_cast<double>(cost.clipped) / static_cast<double>(cost.error.count);
-        report.stored_bytes = packing::stored_bytes(decided.weights, w.rows(), w.cols()) + online.size_bytes();
-        QUELL_TRY(packing::packed_matrix packed, packing::pack(codes, options_.threads));
-        QUELL_TRY(quant::quantized_linear layer,
-                  quant::quantized_linear::make(std::move(packed), decided.activations, bias_of(s), std::move(online)));
-        linears_[s] = std::move(layer);
-        report.output_error = compare_outputs(s, w, change);
         return {};
     }
 
-    /// Both sides compute the same function of the original rows; a folded scale is taken out of them first.
+    result<void> round_site(std::size_t s, matrix_view<const float> w, const quant::input_change& change) {
+        site_plan& decided = plan_of_site(s);
+        report::layer_report& report = model_.report.layers[s];
+        const std::size_t i = source_.graph.sites[s].input;
+        decided.activations = quant::calibrated(decided.activations, records_[i].stats, change);
+        QUELL_TRY(const quantized codes, decided.solver.solve(w, decided.weights, {}, options_.threads));
+        const rounding_cost cost = measure_rounding(w, codes, change, options_.threads);
+        quant::online_input online = online_of(s, change);
+        report.weight_error = cost.error;
+        report.clip_share =
+            w.empty() ? 0.0 : static_cast<double>(cost.clipped) / static_cast<double>(w.rows() * w.cols());
+        report.stored_bytes = packing::stored_bytes(decided.weights, w.rows(), w.cols()) + online.stored_bytes();
+        QUELL_TRY(packing::packed_matrix packed, packing::pack(codes, options_.threads));
+        QUELL_TRY(const buffer<float> bias, fetch_bias(s));
+        QUELL_TRY(quant::quantized_linear layer,
+                  quant::quantized_linear::make(std::move(packed), decided.activations, bias, std::move(online)));
+        linears_[s] = std::move(layer);
+        report.output_error = compare_outputs(s, w, bias, change);
+        return {};
+    }
+
+    /// Both sides compute the same function of the original rows; what is folded is taken out of them first.
     [[nodiscard]] std::optional<report::error_stats> compare_outputs(std::size_t s, matrix_view<const float> w,
-                                                                     const quant::input_change& change) const {
+                                                                     std::span<const float> bias,
+                                                                     const quant::input_change& change) {
         const std::size_t i = source_.graph.sites[s].input;
         if (records_[i].sample.empty()) {
             return std::nullopt;
         }
-        const matrix<float> original = records_[i].sample.rows();
-        matrix<float> changed = matrix<float>::copy_of(original.view());
-        if (!change.empty()) {
-            transforms::scale_columns(changed.view(), quant::online_scale(change));
+        matrix<float> folded = records_[i].sample.rows();
+        matrix<float> changed = matrix<float>::copy_of(std::as_const(folded).view());
+        change.apply_to_input(changed.view());
+        if (plan_of_input(i).target == scale_target::stream) {
+            folded = matrix<float>::copy_of(std::as_const(changed).view());
+        } else if (is_folded(i)) {
+            transforms::divide_columns(folded.view(), change.divisors);
         }
-        const quant::linear exact = quant::float_linear(w, bias_of(s), options_.threads);
-        const bool online = plan_of_input(i).target == scale_target::online;
-        return measure_outputs({exact, std::as_const(changed).view()},
-                               {*linears_[s], online ? original.view() : std::as_const(changed).view()},
+        const quant::linear exact = quant::float_linear(w, bias, options_.threads);
+        return measure_outputs({exact, std::as_const(changed).view()}, {*linears_[s], std::as_const(folded).view()},
                                options_.threads);
     }
 
@@ -281,9 +371,9 @@ private:
             report.activation_bits = decided.activations.bits;
             report.solver = decided.solver.name();
         }
-        if (!change.empty() && takes_part(where.input, s)) {
+        if (!change.empty()) {
             report.transform = input.transform.name();
-            report.scales_folded_into = input.target == scale_target::gain ? input.gain : "online";
+            report.scales_folded_into = input.target == scale_target::online ? "online" : input.folded_into;
             report.online_reason = input.reason;
         }
     }
@@ -291,6 +381,9 @@ private:
     const engine& source_;
     const apply_options& options_;
     std::vector<input_record> records_;
+    std::vector<quant::input_change> changes_;  ///< by input
+    std::vector<buffer<float>> row_divisors_;   ///< by site: the scales of the input that its output is a factor of
+    transforms::stream_rotation rotation_;
     std::vector<std::optional<quant::linear>> linears_;
     quantized_model model_;
     std::size_t finished_ = 0;

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,7 +32,14 @@ struct engine {
     std::function<result<matrix<float>>(const site&)> weight;      ///< a copy of the weight [out, in]
     std::function<std::span<const float>(const site&)> bias = {};  ///< empty, or its result may be: no bias
     std::function<result<buffer<float>>(const std::string& gain_name)> gain = {};  ///< a copy of a norm gain
-    std::function<result<void>(const input_observer&)> calibrate = {};  ///< one pass over the calibration data
+    std::function<result<matrix<float>>(const std::string& name)> table = {};  ///< a copy of the embedding or the head
+    std::function<result<void>(const input_observer&)> calibrate = {};         ///< one pass over the calibration data
+};
+
+/// Both ends of a rotated residual stream; they are no longer tied. The gain of the final norm is among the gains.
+struct stream_tables {
+    matrix<float> embedding;
+    matrix<float> head;
 };
 
 /// What the engine runs from now on.
@@ -39,6 +47,7 @@ struct quantized_model {
     plan decided;                                ///< with static scales filled in
     std::vector<quant::linear> linears;          ///< by site index
     std::map<std::string, buffer<float>> gains;  ///< the norm gains that changed
+    std::optional<stream_tables> tables = {};    ///< where the residual stream was rotated
     report::model_report report;
 };
 

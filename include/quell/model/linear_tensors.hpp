@@ -17,6 +17,7 @@
 #include "quell/io/message.hpp"
 #include "quell/io/safetensors_writer.hpp"
 #include "quell/io/tensor_view.hpp"
+#include "quell/model/names.hpp"
 #include "quell/model/plan.hpp"
 #include "quell/quant/linear_arrays.hpp"
 #include "quell/report/json_fields.hpp"
@@ -58,6 +59,9 @@ public:
         }
         if (!arrays.channel_scale.empty()) {
             add_vector(name + ".channel_scale", arrays.channel_scale);
+        }
+        if (arrays.rotation != transforms::rotation::none) {
+            add_text(name + ".rotation", std::string(report::word_for(arrays.rotation)));
         }
         if (!arrays.activations.is_float()) {
             add_text(name + ".activations", report::json_writer::to_value(arrays.activations).dump());
@@ -140,6 +144,16 @@ namespace detail {
     return form;
 }
 
+[[nodiscard]] inline result<transforms::rotation> read_rotation(const tensor_finder& find, const std::string& name) {
+    if (find(name) == nullptr) {
+        return transforms::rotation::none;
+    }
+    QUELL_TRY(const std::string_view word, read_text(find, name));
+    const auto known = report::from_word<transforms::rotation>(word);
+    return known ? result<transforms::rotation>(*known)
+                 : tensor_error(errc::bad_format, name, "says " + io::quoted(word) + ", no rotation");
+}
+
 }  // namespace detail
 
 /// The linear that tensor_set::add_linear wrote. Its weight stays in the file's bytes, which must outlive it.
@@ -151,8 +165,12 @@ namespace detail {
     QUELL_TRY(const buffer<float> bias, detail::read_optional_vector(find, name + ".bias"));
     QUELL_TRY(const buffer<float> channel_scale, detail::read_optional_vector(find, name + ".channel_scale"));
     QUELL_TRY(const quant::activation_scheme activations, detail::read_activations(find, name + ".activations"));
-    auto layer =
-        quant::map_linear({.weight = weight, .bias = bias, .channel_scale = channel_scale, .activations = activations});
+    QUELL_TRY(const transforms::rotation rotation, detail::read_rotation(find, name + ".rotation"));
+    auto layer = quant::map_linear({.weight = weight,
+                                    .bias = bias,
+                                    .channel_scale = channel_scale,
+                                    .rotation = rotation,
+                                    .activations = activations});
     return layer ? std::move(layer) : layer.error().in("tensor " + io::quoted(name + ".packed"));
 }
 

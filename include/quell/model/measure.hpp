@@ -33,18 +33,25 @@ struct rounding_cost {
 
 namespace detail {
 
-inline void measure_row(std::span<const float> w, const quantized& q, std::size_t row, std::span<const float> divisors,
-                        rounding_cost& cost) {
-    const std::size_t length = group_length(q.form, w.size());
+/// Compares some rows with their codes: clipping where the codes are, errors in the basis before the change.
+inline void measure_rows(matrix_view<const float> w, const quantized& q, std::size_t first,
+                         const quant::input_change& change, rounding_cost& cost) {
+    const std::size_t length = group_length(q.form, w.cols());
     const code_range range = codes_of(q.form);
-    for (std::size_t c = 0; c < w.size(); ++c) {
-        const float rounded = value_of(q, row, c);
-        const int code = q.codes(row, c);
-        const float half_step = 0.5001F * q.scales(row, c / length);  // a little more: v / s was rounded too
-        cost.clipped += (code == range.low || code == range.high) && std::abs(w[c] - rounded) > half_step ? 1U : 0U;
-        const float divisor = divisors.empty() ? 1.0F : divisors[c];
-        cost.error.add(w[c] / divisor, rounded / divisor);
+    matrix<float> exact = matrix<float>::copy_of(w);
+    matrix<float> rounded(w.rows(), w.cols());
+    for (std::size_t r = 0; r < w.rows(); ++r) {
+        for (std::size_t c = 0; c < w.cols(); ++c) {
+            const int code = q.codes(first + r, c);
+            const float half_step = 0.5001F * q.scales(first + r, c / length);  // a little more: v / s was rounded too
+            rounded(r, c) = value_of(q, first + r, c);
+            const bool is_outermost = code == range.low || code == range.high;
+            cost.clipped += is_outermost && std::abs(w(r, c) - rounded(r, c)) > half_step ? 1U : 0U;
+        }
     }
+    change.undo_on_weight(exact.view());
+    change.undo_on_weight(rounded.view());
+    cost.error.add(exact.elements(), rounded.elements());
 }
 
 }  // namespace detail
@@ -52,15 +59,16 @@ inline void measure_row(std::span<const float> w, const quantized& q, std::size_
 /// Compares a weight with its codes in the basis before the change, so that recipes with and without one compare.
 ///
 /// Shapes   w [out, in], already changed; q of the same shape.
-/// Cost     one pass over the weight; the same sums for any executor: rows are summed in fixed blocks.
+/// Cost     one pass over the weight, and two rotations back; the same sums for any executor: rows are summed in fixed
+/// blocks.
 [[nodiscard]] inline rounding_cost measure_rounding(matrix_view<const float> w, const quantized& q,
                                                     const quant::input_change& change, const executor& threads) {
     constexpr std::size_t rows_per_block = 16;
     std::vector<rounding_cost> blocks((w.rows() + rows_per_block - 1) / rows_per_block);
     threads.parallel_for(blocks.size(), [&](std::size_t b) {
-        for (std::size_t r = b * rows_per_block; r < std::min(w.rows(), (b + 1) * rows_per_block); ++r) {
-            detail::measure_row(w.row(r), q, r, change.divisors, blocks[b]);
-        }
+        const std::size_t first = b * rows_per_block;
+        const std::size_t rows = std::min(w.rows() - first, rows_per_block);
+        detail::measure_rows(w.block(first, 0, rows, w.cols()), q, first, change, blocks[b]);
     });
     rounding_cost sum;
     for (const rounding_cost& block : blocks) {

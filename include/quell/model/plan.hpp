@@ -27,19 +27,28 @@
 namespace quell::model {
 inline namespace QUELL_BASELINE {
 
-/// Where the activations' half of a transform goes.
+/// Where the division in the activations' half of a transform goes. The rotation behind it is online, but in a residual
+/// stream that is rotated as a whole.
 enum class scale_target : std::uint8_t {
-    none,    ///< there is nothing to place
-    gain,    ///< into the norm gain in front of the input: free at run time
-    online,  ///< into the quantized linears, which multiply their input by it
+    none,      ///< there is nothing to place
+    gain,      ///< into the norm gain in front of the input: free at run time
+    producer,  ///< into the rows of the linear whose output is a factor of the input: free
+    stream,    ///< the stream in front of the norm is rotated, and the norm gain moved into the readers: free
+    online,    ///< into the quantized linears, which multiply their input by it
+};
+
+/// The basis in which the residual stream runs.
+enum class stream_basis : std::uint8_t {
+    original,
+    rotated,  ///< by a Hadamard matrix folded into embedding, head and every linear that reads or writes the stream
 };
 
 struct input_plan {
     std::string name;
     quant::any_transform transform = {};
     scale_target target = scale_target::none;
-    std::string gain = {};    ///< the norm gain, where that is the target
-    std::string reason = {};  ///< why the target is not a gain
+    std::string folded_into = {};  ///< the norm gain or the linear, where that is the target
+    std::string reason = {};       ///< why it is not folded
 };
 
 struct site_plan {
@@ -55,8 +64,9 @@ struct site_plan {
 /// Inputs and sites in the order of the graph, matched by name.
 struct plan {
     std::string recipe;
-    std::vector<input_plan> inputs;
-    std::vector<site_plan> sites;
+    stream_basis stream = stream_basis::original;
+    std::vector<input_plan> inputs = {};
+    std::vector<site_plan> sites = {};
 };
 
 /// Why a per-channel scale of this input cannot go into the norm gain in front of it; empty: it can.
@@ -79,6 +89,50 @@ struct plan {
             if (other.input != input && !other.storage.empty() && other.storage == g.sites[reader].storage) {
                 return g.sites[reader].name + " shares its weight with " + other.name;
             }
+        }
+    }
+    return {};
+}
+
+/// Why a per-channel scale of this input cannot go into the rows of a linear in front of it; empty: it can.
+///
+/// Behind grouped-query attention the scale would be the same for all heads that share a value; so it stays online.
+[[nodiscard]] inline std::string producer_obstacle(const graph& g, std::size_t input) {
+    const input_point& point = g.inputs[input];
+    if (point.kind != producer_kind::product) {
+        return "no product with a linear stands in front of it";
+    }
+    const std::size_t producer = g.site_named(point.producer);
+    if (producer == g.sites.size() || g.sites[producer].out_features != point.features) {
+        return point.producer + " is no linear of " + std::to_string(point.features) + " outputs";
+    }
+    for (std::size_t other = 0; other < g.inputs.size(); ++other) {
+        if (other != input && g.inputs[other].producer == point.producer) {
+            return point.producer + " also feeds " + g.inputs[other].name;
+        }
+    }
+    for (std::size_t s = 0; s < g.sites.size(); ++s) {
+        if (s != producer && !g.sites[s].storage.empty() && g.sites[s].storage == g.sites[producer].storage) {
+            return point.producer + " shares its weight with " + g.sites[s].name;
+        }
+    }
+    return {};
+}
+
+/// Why the residual stream of this model cannot be rotated; empty: it can.
+[[nodiscard]] inline std::string rotation_obstacle(const graph& g) {
+    if (g.stream.empty()) {
+        return "the engine does not name embedding, head and final norm";
+    }
+    for (const input_point& point : g.inputs) {
+        if (point.reads_residual && (point.kind != producer_kind::norm_gain || point.features != g.stream.width)) {
+            return point.name + " reads it without a norm gain, or in another width";
+        }
+    }
+    for (const site& s : g.sites) {
+        if (s.writes_residual && s.out_features != g.stream.width) {
+            return s.name + " writes " + std::to_string(s.out_features) + " of its " + std::to_string(g.stream.width) +
+                   " channels";
         }
     }
     return {};
@@ -115,9 +169,17 @@ template <typename Planned, typename Named>
 }
 
 [[nodiscard]] inline result<void> check_options(const quant::any_transform& transform) {
-    const auto* smooth = std::get_if<quant::smooth>(&transform.policy);
-    if (smooth != nullptr && !(smooth->alpha >= 0.0F && smooth->alpha <= 1.0F)) {
-        return error{errc::bad_value, "alpha " + std::to_string(smooth->alpha) + " is not in 0 ... 1"};
+    const float alpha = std::visit(
+        [](const auto& policy) {
+            if constexpr (requires { policy.alpha; }) {
+                return policy.alpha;
+            } else {
+                return 0.0F;
+            }
+        },
+        transform.policy);
+    if (!(alpha >= 0.0F && alpha <= 1.0F)) {
+        return error{errc::bad_value, "alpha " + std::to_string(alpha) + " is not in 0 ... 1"};
     }
     return {};
 }
@@ -133,21 +195,46 @@ template <typename Planned, typename Named>
     return {};
 }
 
-[[nodiscard]] inline result<void> check_input(const graph& g, std::size_t index, const input_plan& decided) {
+/// What keeps the change of an input from going where the plan wants it; empty: nothing.
+[[nodiscard]] inline std::string obstacle_to(scale_target target, const graph& g, std::size_t input) {
+    switch (target) {
+        case scale_target::gain: return fold_obstacle(g, input);
+        case scale_target::producer: return producer_obstacle(g, input);
+        default: return {};
+    }
+}
+
+[[nodiscard]] inline result<void> check_input(const graph& g, std::size_t index, const plan& all) {
+    const input_plan& decided = all.inputs[index];
     const bool unchanged = std::holds_alternative<quant::no_transform>(decided.transform.policy);
     if (unchanged != (decided.target == scale_target::none)) {
         return error{errc::bad_format, unchanged ? "a target, but no transform" : "a transform without a target"};
     }
-    if (decided.target == scale_target::gain) {
-        if (const std::string obstacle = fold_obstacle(g, index); !obstacle.empty()) {
-            return error{errc::unsupported, "its scale cannot be folded: " + obstacle};
-        }
-        if (decided.gain != g.inputs[index].producer) {
-            return error{errc::bad_format,
-                         "its scale folds into " + g.inputs[index].producer + ", not into '" + decided.gain + "'"};
-        }
+    const bool in_turned_stream = all.stream == stream_basis::rotated && g.inputs[index].reads_residual;
+    if (in_turned_stream != (decided.target == scale_target::stream)) {
+        return error{errc::bad_format, in_turned_stream ? "it reads the rotated stream and its target is not 'stream'"
+                                                        : "its target is a rotated stream, which it does not read"};
+    }
+    if (in_turned_stream && !std::holds_alternative<quant::rotate>(decided.transform.policy)) {
+        return error{errc::unsupported, "in a rotated stream the transform is 'rotate'"};
+    }
+    if (const std::string obstacle = obstacle_to(decided.target, g, index); !obstacle.empty()) {
+        return error{errc::unsupported, "its scale cannot be folded: " + obstacle};
+    }
+    const bool folds = decided.target == scale_target::gain || decided.target == scale_target::producer;
+    if (folds && decided.folded_into != g.inputs[index].producer) {
+        return error{errc::bad_format,
+                     "its scale folds into " + g.inputs[index].producer + ", not into '" + decided.folded_into + "'"};
     }
     return check_options(decided.transform);
+}
+
+/// A scale for the whole tensor comes from the maxima of the channels, which say nothing of what a rotation mixes.
+[[nodiscard]] inline result<void> check_static(const site_plan& decided, const input_plan& input) {
+    if (decided.activations.needs_calibration() && input.transform.rotates()) {
+        return error{errc::unsupported, "a static activation scale behind a rotation"};
+    }
+    return {};
 }
 
 [[nodiscard]] inline result<void> check_site(const site& s, const site_plan& decided) {
@@ -194,13 +281,19 @@ template <typename Planned, typename Named>
     QUELL_TRY_VOID(check(g));
     QUELL_TRY_VOID(detail::check_match(decided.inputs, g.inputs, "input"));
     QUELL_TRY_VOID(detail::check_match(decided.sites, g.sites, "site"));
+    const std::string obstacle = decided.stream == stream_basis::rotated ? rotation_obstacle(g) : std::string();
+    if (!obstacle.empty()) {
+        return error{errc::unsupported, "plan: the residual stream cannot be rotated: " + obstacle};
+    }
     for (std::size_t i = 0; i < g.inputs.size(); ++i) {
-        if (const auto status = detail::check_input(g, i, decided.inputs[i]); !status) {
+        if (const auto status = detail::check_input(g, i, decided); !status) {
             return status.error().in(detail::named("plan: input", g.inputs[i].name));
         }
     }
     for (std::size_t s = 0; s < g.sites.size(); ++s) {
-        if (const auto status = detail::check_site(g.sites[s], decided.sites[s]); !status) {
+        auto status = detail::check_site(g.sites[s], decided.sites[s]);
+        status = status ? detail::check_static(decided.sites[s], decided.inputs[g.sites[s].input]) : status;
+        if (!status) {
             return status.error().in(detail::named("plan: site", g.sites[s].name));
         }
     }
@@ -220,31 +313,74 @@ namespace detail {
     return possible ? asked : site_plan{.name = s.name, .fallback = possible.error().message};
 }
 
+[[nodiscard]] inline bool is_chosen(quant::input_choice choice, const input_point& point) {
+    switch (choice) {
+        case quant::input_choice::norm_fed: return point.kind == producer_kind::norm_gain;
+        case quant::input_choice::product_fed: return point.kind == producer_kind::product;
+        default: return true;
+    }
+}
+
+/// Where the scales of a transform cost least.
+inline void place_scales(const graph& g, std::size_t index, input_plan& decided) {
+    decided.folded_into = g.inputs[index].producer;
+    decided.target = scale_target::gain;
+    decided.reason = fold_obstacle(g, index);
+    if (decided.reason.empty()) {
+        return;
+    }
+    decided.target = scale_target::producer;
+    if (producer_obstacle(g, index).empty()) {
+        decided.reason.clear();
+        return;
+    }
+    if (g.inputs[index].kind == producer_kind::product) {
+        decided.reason = producer_obstacle(g, index);
+    }
+    decided.target = scale_target::online;
+    decided.folded_into.clear();
+}
+
 [[nodiscard]] inline input_plan plan_input(const graph& g, std::size_t index, const quant::recipe& recipe,
                                            const std::vector<site_plan>& sites) {
     input_plan decided{.name = g.inputs[index].name};
+    if (recipe.rotates_stream && g.inputs[index].reads_residual) {
+        decided.transform = {quant::rotate{}};
+        decided.target = scale_target::stream;
+        return decided;
+    }
     bool any_quantized = false;
     for (const std::size_t reader : g.readers_of(index)) {
         any_quantized = any_quantized || !sites[reader].is_float();
     }
-    const bool chosen =
-        recipe.transformed_inputs == quant::input_choice::all || g.inputs[index].kind == producer_kind::norm_gain;
-    if (!any_quantized || !chosen || std::holds_alternative<quant::no_transform>(recipe.transform.policy)) {
+    const auto rule = std::find_if(recipe.transforms.begin(), recipe.transforms.end(),
+                                   [&](const auto& r) { return is_chosen(r.inputs, g.inputs[index]); });
+    if (!any_quantized || rule == recipe.transforms.end()) {
         return decided;
     }
-    decided.transform = recipe.transform;
-    decided.reason = fold_obstacle(g, index);
-    decided.target = decided.reason.empty() ? scale_target::gain : scale_target::online;
-    decided.gain = decided.reason.empty() ? g.inputs[index].producer : "";
+    decided.transform = rule->transform;
+    if (decided.transform.scales()) {
+        place_scales(g, index, decided);
+    } else {
+        decided.target = scale_target::online;
+    }
     return decided;
 }
 
 }  // namespace detail
 
-/// Errors   those of check(graph). What no kernel can do is no error but a fallback to float, with its reason.
+/// Errors   those of check(graph); errc::unsupported where the recipe rotates a stream that cannot be. What no kernel
+/// can
+///          do is no error but a fallback to float, with its reason.
 [[nodiscard]] inline result<plan> make_plan(const graph& g, const quant::recipe& recipe) {
     QUELL_TRY_VOID(check(g));
-    plan decided{.recipe = recipe.name, .inputs = {}, .sites = {}};
+    plan decided{.recipe = recipe.name};
+    if (recipe.rotates_stream) {
+        if (const std::string obstacle = rotation_obstacle(g); !obstacle.empty()) {
+            return error{errc::unsupported, recipe.name + ": the residual stream cannot be rotated: " + obstacle};
+        }
+        decided.stream = stream_basis::rotated;
+    }
     for (const site& s : g.sites) {
         decided.sites.push_back(detail::plan_site(s, recipe));
     }

@@ -7,37 +7,18 @@
 #include "quell/core/result.hpp"
 #include "quell/core/target.hpp"
 #include "quell/io/json.hpp"
+#include "quell/model/names.hpp"
 #include "quell/model/plan.hpp"
 #include "quell/report/json_fields.hpp"
-#include "quell/report/names.hpp"
-#include "quell/rounding/clip_search.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include <array>
 #include <concepts>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 #include <variant>
-
-namespace quell::report {
-inline namespace QUELL_BASELINE {
-
-template <>
-inline constexpr std::array words_of<model::scale_target>{
-    named<model::scale_target>{model::scale_target::none, "none"},
-    named<model::scale_target>{model::scale_target::gain, "gain"},
-    named<model::scale_target>{model::scale_target::online, "online"}};
-
-template <>
-inline constexpr std::array words_of<rounding::error_norm>{
-    named<rounding::error_norm>{rounding::error_norm::power_2_4, "power_2_4"},
-    named<rounding::error_norm>{rounding::error_norm::squares, "squares"}};
-
-}  // namespace QUELL_BASELINE
-}  // namespace quell::report
 
 namespace quell::quant {
 inline namespace QUELL_BASELINE {
@@ -50,6 +31,17 @@ void options(Visit&, Policy&) {}  // a policy without options
 template <typename Visit, typename Policy>
 requires(std::same_as<std::remove_const_t<Policy>, smooth>) void options(Visit& visit, Policy& policy) {
     visit("alpha", policy.alpha);
+}
+
+template <typename Visit, typename Policy>
+requires(std::same_as<std::remove_const_t<Policy>, rotate>) void options(Visit& visit, Policy& policy) {
+    visit("reach", policy.reach);
+}
+
+template <typename Visit, typename Policy>
+requires(std::same_as<std::remove_const_t<Policy>, smooth_rotate>) void options(Visit& visit, Policy& policy) {
+    visit("alpha", policy.alpha);
+    visit("reach", policy.reach);
 }
 
 template <typename Visit, typename Policy>
@@ -103,7 +95,7 @@ requires(std::same_as<std::remove_const_t<Plan>, input_plan>) void fields(Visit&
     visit("name", decided.name);
     visit("transform", decided.transform);
     visit("target", decided.target);
-    visit("gain", decided.gain);
+    visit("folded_into", decided.folded_into);
     visit("reason", decided.reason);
 }
 
@@ -118,7 +110,7 @@ requires(std::same_as<std::remove_const_t<Plan>, site_plan>) void fields(Visit& 
 
 namespace detail {
 
-inline constexpr int plan_version = 1;
+inline constexpr int plan_version = 2;
 
 struct plan_file {
     int version = 0;
@@ -129,6 +121,7 @@ template <typename Visit, typename File>
 requires(std::same_as<std::remove_const_t<File>, plan_file>) void fields(Visit& visit, File& file) {
     visit("quell_plan", file.version);
     visit("recipe", file.content.recipe);
+    visit("stream", file.content.stream);
     visit("inputs", file.content.inputs);
     visit("sites", file.content.sites);
 }
@@ -139,6 +132,7 @@ requires(std::same_as<std::remove_const_t<File>, plan_file>) void fields(Visit& 
     report::json_writer visit;
     visit("quell_plan", detail::plan_version);
     visit("recipe", decided.recipe);
+    visit("stream", decided.stream);
     visit("inputs", decided.inputs);
     visit("sites", decided.sites);
     return std::move(visit).finish();

@@ -98,9 +98,15 @@ template <typename... Policies>
 }  // namespace detail
 
 struct any_transform {
-    std::variant<no_transform, smooth> policy;
+    std::variant<no_transform, smooth, rotate, smooth_rotate> policy;
 
     [[nodiscard]] std::string_view name() const { return detail::name_of(policy); }
+    [[nodiscard]] bool scales() const {
+        return std::holds_alternative<smooth>(policy) || std::holds_alternative<smooth_rotate>(policy);
+    }
+    [[nodiscard]] bool rotates() const {
+        return std::holds_alternative<rotate>(policy) || std::holds_alternative<smooth_rotate>(policy);
+    }
     /// Switches on the collectors that the policy reads.
     void select(any_stats& stats) const {
         std::visit([&](const auto& p) { stats.select<typename std::decay_t<decltype(p)>::statistics>(); }, policy);
@@ -117,9 +123,6 @@ struct any_transform {
                 return p.prepare(seen.get<typename std::decay_t<decltype(p)>::statistics>(), channels, weights);
             },
             policy);
-    }
-    void apply(const input_change& change, matrix_view<float> w) const {
-        std::visit([&](const auto& p) { p.apply(change, w); }, policy);
     }
 };
 

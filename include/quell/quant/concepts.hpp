@@ -10,9 +10,13 @@
 #include "quell/core/result.hpp"
 #include "quell/core/target.hpp"
 #include "quell/core/views.hpp"
+#include "quell/quant/online_input.hpp"
 #include "quell/rounding/solver.hpp"
 #include "quell/stats/collector.hpp"
+#include "quell/transforms/folding.hpp"
+#include "quell/transforms/hadamard.hpp"
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <span>
@@ -28,12 +32,51 @@ struct channel_set {
     [[nodiscard]] bool contains(std::size_t channel) const { return members.empty() || members[channel]; }
 };
 
-/// What a transform does to a shared input and to the weights that read it, so that no product changes.
+/// What a transform does to a shared input and to the weights that read it, so that no product changes: activations x
+/// become H (x / divisors), rows w of the weights H (w * divisors).
 struct input_change {
-    buffer<float> divisors;  ///< [in] activations are divided by it, columns of the weights multiplied; empty: nothing
+    buffer<float> divisors{};         ///< [in], or empty: none
+    transforms::hadamard rotation{};  ///< H, or empty: none
 
-    [[nodiscard]] bool empty() const { return divisors.empty(); }
+    [[nodiscard]] bool empty() const { return divisors.empty() && rotation.empty(); }
+
+    void apply_to_weight(matrix_view<float> w) const {
+        if (!divisors.empty()) {
+            transforms::scale_columns(w, divisors);
+        }
+        if (!rotation.empty()) {
+            rotation.apply(w);
+        }
+    }
+    void undo_on_weight(matrix_view<float> w) const {
+        if (!rotation.empty()) {
+            rotation.undo(w);
+        }
+        if (!divisors.empty()) {
+            transforms::divide_columns(w, divisors);
+        }
+    }
+    void apply_to_input(matrix_view<float> x) const {
+        if (!divisors.empty()) {
+            transforms::divide_columns(x, divisors);
+        }
+        if (!rotation.empty()) {
+            rotation.apply_to_input(x);
+        }
+    }
 };
+
+/// The part of a change that a linear carries out itself: the rotation, and the division where no producer of x took
+/// it.
+[[nodiscard]] inline online_input online_part(const input_change& change, bool divisors_are_folded = false) {
+    online_input online{.scale = {}, .rotation = change.rotation};
+    if (!divisors_are_folded) {
+        online.scale = buffer<float>::copy_of(change.divisors);
+        std::transform(online.scale.begin(), online.scale.end(), online.scale.begin(),
+                       [](float divisor) { return 1.0F / divisor; });
+    }
+    return online;
+}
 
 using weight_views = std::span<const matrix_view<const float>>;
 
@@ -63,13 +106,12 @@ concept detector = policy<D> && requires(const D& d, const Stats& seen) {
     { d.detect(seen) } -> std::same_as<channel_set>;
 };
 
-/// Slot 3, Transform: `prepare` decides from the statistics and all weights that read the input; `apply` changes one of
-/// these weights. The other half of the change, on the activations, is the caller's: only he knows what can be folded.
+/// Slot 3, Transform: decides from the statistics and all weights that read the input. The activations' half of the
+/// change is the caller's: only he knows what can be folded.
 template <typename T, typename Stats>
-concept transform = policy<T> && requires(const T& t, const Stats& seen, const channel_set& channels,
-                                          weight_views weights, const input_change& change, matrix_view<float> w) {
+concept transform = policy<T> &&
+    requires(const T& t, const Stats& seen, const channel_set& channels, weight_views weights) {
     { t.prepare(seen, channels, weights) } -> std::same_as<input_change>;
-    t.apply(change, w);
 };
 
 /// Slot 4, Solver: a weight becomes codes. Its errors name row, column and value.

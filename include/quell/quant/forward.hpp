@@ -9,16 +9,19 @@
 #include "quell/core/target.hpp"
 #include "quell/core/views.hpp"
 #include "quell/kernels/dispatch.hpp"
+#include "quell/kernels/hadamard.hpp"
 #include "quell/kernels/panels.hpp"
 #include "quell/kernels/table.hpp"
 #include "quell/quant/float_linear.hpp"
 #include "quell/quant/quantized_linear.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <variant>
 
 namespace quell::quant {
@@ -50,18 +53,45 @@ struct linear_call {
 
 namespace detail {
 
-/// Where the codes, scales and sums of `rows` activation rows lie in the workspace.
+/// Rows are changed by at most so many threads at once, each with its own room for a rotated row.
+inline constexpr std::size_t most_row_workers = 64;
+
+/// Where the rows of one input lie in the workspace while its linears run: codes with scales and sums, or floats where
+/// a linear in float changes its input; behind them the rooms of the workers.
 struct activation_block {
-    std::size_t stride;
-    std::size_t scales_at;
-    std::size_t sums_at;
+    std::size_t stride;  ///< in codes or floats
+    std::size_t scales_at = 0;
+    std::size_t sums_at = 0;
+    std::size_t rooms_at = 0;
+    std::size_t room;   ///< floats for one worker
     std::size_t bytes;  ///< with room to align the start
 
-    activation_block(const kernels::panel_shape& shape, std::size_t rows)
+    activation_block(const float_linear& layer, std::size_t rows)
+        : stride(layer.in_features()),
+          rooms_at(layer.online().empty() ? 0 : kernels::round_up(rows * stride * sizeof(float), 64)),
+          room(room_of(layer.online().rotation.shape(), 0)),
+          bytes(layer.online().empty() ? 0 : end_of_rooms(rows)) {}
+
+    activation_block(const quantized_linear& layer, std::size_t rows)
+        : activation_block(layer.packed().panels().shape, layer.online().rotation.shape(), rows) {}
+
+    [[nodiscard]] static std::size_t workers(std::size_t rows) { return std::min(rows, most_row_workers); }
+
+private:
+    activation_block(const kernels::panel_shape& shape, const kernels::hadamard_shape& rotation, std::size_t rows)
         : stride(kernels::padded_k(shape.k)),
           scales_at(rows * stride),
           sums_at(kernels::round_up(scales_at + rows * sizeof(float), 64)),
-          bytes(sums_at + rows * shape.groups() * sizeof(std::int32_t) + 63) {}
+          rooms_at(kernels::round_up(sums_at + rows * shape.groups() * sizeof(std::int32_t), 64)),
+          room(room_of(rotation, rotation.size())),
+          bytes(end_of_rooms(rows)) {}
+
+    static std::size_t room_of(const kernels::hadamard_shape& rotation, std::size_t row) {
+        return kernels::round_up(row + rotation.scratch_floats(), 16);
+    }
+    [[nodiscard]] std::size_t end_of_rooms(std::size_t rows) const {
+        return rooms_at + workers(rows) * room * sizeof(float) + 63;
+    }
 };
 
 inline std::byte* aligned(std::byte* memory) {
@@ -69,18 +99,21 @@ inline std::byte* aligned(std::byte* memory) {
     return memory + (kernels::round_up(address, 64) - address);
 }
 
-/// Whether both take the same codes, scales and sums of the same x.
+/// Whether both take the same codes, scales and sums, or floats, of the same x.
+inline bool share_activations(const float_linear& a, const float_linear& b) {
+    return a.online() == b.online();
+}
+inline bool share_activations(const quantized_linear& a, const quantized_linear& b) {
+    return a.activations() == b.activations() && a.packed().panels().shape.group == b.packed().panels().shape.group &&
+           a.online() == b.online();
+}
 inline bool share_activations(const linear& a, const linear& b) {
-    const auto* p = std::get_if<quantized_linear>(&a);
-    const auto* q = std::get_if<quantized_linear>(&b);
-    if (p == nullptr || q == nullptr) {
-        return p == q;
-    }
-    const std::span<const float> s = p->channel_scale();
-    const std::span<const float> t = q->channel_scale();
-    return p->activations() == q->activations() &&
-           p->packed().panels().shape.group == q->packed().panels().shape.group &&
-           std::equal(s.begin(), s.end(), t.begin(), t.end());
+    return std::visit(
+        [&](const auto& p) {
+            const auto* q = std::get_if<std::decay_t<decltype(p)>>(&b);
+            return q != nullptr && share_activations(p, *q);
+        },
+        a);
 }
 
 /// Work is cut so that threads of unequal speed end together: several tiles a thread, handed out one at a time, each
@@ -122,12 +155,30 @@ struct prepared_activations {
     std::size_t groups = 0;
 };
 
+/// Calls f(room, row_begin, row_end) over ranges of rows, every worker with its own room.
+template <typename F>
+void for_row_ranges(std::size_t rows, std::size_t cols, const executor& threads, const F& f) {
+    if (rows < 2 || rows * cols < parallel_elements || threads.concurrency() == 1) {
+        f(0, 0, rows);
+        return;
+    }
+    const std::size_t step = std::max<std::size_t>(rows / (tiling::tiles_per_thread * threads.concurrency()), 1);
+    const std::size_t workers = std::min(activation_block::workers(rows), threads.concurrency());
+    std::atomic<std::size_t> next = 0;
+    threads.parallel_for(workers, [&](std::size_t worker) {
+        for (std::size_t begin = step * next++; begin < rows; begin = step * next++) {
+            f(worker, begin, std::min(begin + step, rows));
+        }
+    });
+}
+
 inline prepared_activations prepare(const quantized_linear& layer, matrix_view<const float> x,
                                     std::span<std::byte> workspace, const executor& threads) {
     const kernels::panel_shape& shape = layer.packed().panels().shape;
-    const activation_block block(shape, x.rows());
+    const activation_block block(layer, x.rows());
     QUELL_EXPECTS(workspace.size() >= block.bytes, "a workspace of workspace_bytes()");
     std::byte* memory = aligned(workspace.data());
+    const transforms::hadamard& rotation = layer.online().rotation;
     const kernels::quantize_args args{
         .x = x.data(),
         .ldx = x.stride(),
@@ -136,23 +187,50 @@ inline prepared_activations prepare(const quantized_linear& layer, matrix_view<c
         .bits = layer.activations().bits,
         .clip = layer.activations().clip,
         .static_scale = layer.activations().static_scale,
-        .channel_scale = layer.channel_scale().data(),
+        .channel_scale = layer.online().scale.data(),
         .group = shape.group,
         .codes = reinterpret_cast<std::int8_t*>(memory),
         .stride = block.stride,
         .scales = reinterpret_cast<float*>(memory + block.scales_at),
         .sums = reinterpret_cast<std::int32_t*>(memory + block.sums_at),
+        .rotation = rotation.shape(),
+        .signs = rotation.signs().data(),
     };
-    const auto quantize_rows = kernels::best().quantize_rows;
-    if (x.rows() < 2 || x.rows() * x.cols() < parallel_elements || threads.concurrency() == 1) {
-        quantize_rows(args, 0, x.rows());
-    } else {
-        const std::size_t step =
-            std::max<std::size_t>(x.rows() / (tiling::tiles_per_thread * threads.concurrency()), 1);
-        threads.parallel_for((x.rows() + step - 1) / step,
-                             [&](std::size_t i) { quantize_rows(args, i * step, std::min((i + 1) * step, x.rows())); });
-    }
+    auto* rooms = reinterpret_cast<float*>(memory + block.rooms_at);
+    for_row_ranges(x.rows(), x.cols(), threads, [&](std::size_t worker, std::size_t begin, std::size_t end) {
+        kernels::quantize_args own = args;
+        own.rotated = rooms + worker * block.room;
+        kernels::best().quantize_rows(own, begin, end);
+    });
     return {x, args.codes, args.stride, args.scales, args.sums, shape.groups()};
+}
+
+inline prepared_activations prepare(const float_linear& layer, matrix_view<const float> x,
+                                    std::span<std::byte> workspace, const executor& threads) {
+    if (layer.online().empty()) {
+        return {.x = x};
+    }
+    const activation_block block(layer, x.rows());
+    QUELL_EXPECTS(workspace.size() >= block.bytes, "a workspace of workspace_bytes()");
+    std::byte* memory = aligned(workspace.data());
+    const transforms::hadamard& rotation = layer.online().rotation;
+    const kernels::hadamard_args args{
+        .x = x.data(),
+        .ldx = x.stride(),
+        .rows = x.rows(),
+        .channel_scale = layer.online().scale.data(),
+        .shape = rotation.empty() ? kernels::hadamard_shape{1, 1, x.cols()} : rotation.shape(),
+        .signs = rotation.signs().data(),
+        .y = reinterpret_cast<float*>(memory),
+        .ldy = block.stride,
+    };
+    auto* rooms = reinterpret_cast<float*>(memory + block.rooms_at);
+    for_row_ranges(x.rows(), x.cols(), threads, [&](std::size_t worker, std::size_t begin, std::size_t end) {
+        kernels::hadamard_args own = args;
+        own.scratch = rooms + worker * block.room;
+        kernels::best().hadamard_rows(own, begin, end);
+    });
+    return {.x = {args.y, x.rows(), x.cols(), block.stride}};
 }
 
 struct tile {
@@ -276,8 +354,7 @@ private:
 
 /// What `forward` needs for up to `rows` rows; `forward_shared` needs the largest of its linears.
 [[nodiscard]] inline std::size_t workspace_bytes(const linear& layer, std::size_t rows) {
-    const auto* q = std::get_if<quantized_linear>(&layer);
-    return q == nullptr ? 0 : detail::activation_block(q->packed().panels().shape, rows).bytes;
+    return std::visit([&](const auto& l) { return detail::activation_block(l, rows).bytes; }, layer);
 }
 
 /// y = layer(x) for each call: bit for bit what separate `forward`s give.
@@ -297,8 +374,7 @@ inline void forward_shared(std::span<const linear_call> calls, matrix_view<const
             continue;
         }
         const std::uint64_t members = detail::sharing(calls, c);
-        const auto* q = std::get_if<quantized_linear>(&layer);
-        const auto a = q == nullptr ? detail::prepared_activations{.x = x} : detail::prepare(*q, x, workspace, threads);
+        const auto a = std::visit([&](const auto& l) { return detail::prepare(l, x, workspace, threads); }, layer);
         detail::shared_product(calls, members, a, threads).run();
         finished |= members;
     }

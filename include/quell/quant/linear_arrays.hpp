@@ -26,6 +26,7 @@ struct linear_arrays {
     std::span<const std::byte> weight;          ///< a blob, as packing/blob.hpp describes it
     std::span<const float> bias = {};           ///< [out], or empty
     std::span<const float> channel_scale = {};  ///< [in], or empty
+    transforms::rotation rotation = transforms::rotation::none;
     activation_scheme activations{.bits = 32};
 };
 
@@ -34,11 +35,15 @@ struct linear_arrays {
     if (const auto* q = std::get_if<quantized_linear>(&layer)) {
         return {.weight = q->packed().blob(),
                 .bias = q->bias(),
-                .channel_scale = q->channel_scale(),
+                .channel_scale = q->online().scale,
+                .rotation = q->online().rotation.kind(),
                 .activations = q->activations()};
     }
     const auto& f = *std::get_if<float_linear>(&layer);
-    return {.weight = f.packed().blob(), .bias = f.bias()};
+    return {.weight = f.packed().blob(),
+            .bias = f.bias(),
+            .channel_scale = f.online().scale,
+            .rotation = f.online().rotation.kind()};
 }
 
 /// The linear behind the arrays. Its weight stays where it is and must outlive it, as in a mapped file; bias and scale
@@ -49,15 +54,17 @@ struct linear_arrays {
 /// Cost     reads the weight once, for its checksum; float weights twice.
 [[nodiscard]] inline result<linear> map_linear(const linear_arrays& arrays) {
     QUELL_TRY(packing::packed_matrix weight, packing::view_blob(arrays.weight));
+    online_input online{.scale = buffer<float>::copy_of(arrays.channel_scale),
+                        .rotation = {arrays.rotation, weight.in_features()}};
     if (weight.form() != packing::float_form) {
-        QUELL_TRY(quantized_linear layer, quantized_linear::make(std::move(weight), arrays.activations, arrays.bias,
-                                                                 buffer<float>::copy_of(arrays.channel_scale)));
+        QUELL_TRY(quantized_linear layer,
+                  quantized_linear::make(std::move(weight), arrays.activations, arrays.bias, std::move(online)));
         return linear(std::move(layer));
     }
-    if (!arrays.activations.is_float() || !arrays.channel_scale.empty()) {
-        return error{errc::unsupported, "a weight in float takes float activations and no channel scale"};
+    if (!arrays.activations.is_float()) {
+        return error{errc::unsupported, "a weight in float takes float activations"};
     }
-    QUELL_TRY(float_linear layer, float_linear::make(std::move(weight), arrays.bias));
+    QUELL_TRY(float_linear layer, float_linear::make(std::move(weight), arrays.bias, std::move(online)));
     return linear(std::move(layer));
 }
 

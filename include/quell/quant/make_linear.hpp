@@ -34,15 +34,6 @@ struct linear_form {
     activation_scheme activations = {};
 };
 
-/// What the activations of a changed input are multiplied by where the change is not folded: 1 / divisor.
-[[nodiscard]] inline buffer<float> online_scale(const input_change& change) {
-    buffer<float> scale = buffer<float>::copy_of(change.divisors);
-    for (float& v : scale) {
-        v = 1.0F / v;
-    }
-    return scale;
-}
-
 /// The scheme with the static scale that `seen` asks for, if it still needs one.
 ///
 /// Units    scale = clip * absmax of the changed input / largest code.
@@ -57,7 +48,7 @@ template <collector Stats>
     const std::span<const float> maxima = absmax->per_channel();
     float largest = 0.0F;
     for (std::size_t j = 0; j < maxima.size(); ++j) {
-        largest = std::max(largest, change.empty() ? maxima[j] : maxima[j] / change.divisors[j]);
+        largest = std::max(largest, change.divisors.empty() ? maxima[j] : maxima[j] / change.divisors[j]);
     }
     const float codes = form.bits == 8 ? 127.0F : 7.0F;
     form.static_scale = largest > 0.0F ? std::max(form.clip * largest / codes, 0x1p-126F) : 1.0F;
@@ -127,7 +118,7 @@ requires std::same_as<typename Layout::packed, packing::packed_matrix>
     const input_change change = how.reshape({&view, 1});
     QUELL_TRY(packing::packed_matrix packed, how.round(view, form.weights, {}, threads));
     const activation_scheme activations = calibrated(form.activations, how.stats, change);
-    return quantized_linear::make(std::move(packed), activations, bias, online_scale(change));
+    return quantized_linear::make(std::move(packed), activations, bias, online_part(change));
 }
 
 }  // namespace QUELL_BASELINE

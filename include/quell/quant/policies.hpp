@@ -8,6 +8,7 @@
 #include "quell/packing/packed_matrix.hpp"
 #include "quell/quant/concepts.hpp"
 #include "quell/stats/absmax.hpp"
+#include "quell/transforms/hadamard.hpp"
 #include "quell/transforms/smooth.hpp"
 
 #include <concepts>
@@ -44,7 +45,6 @@ struct no_transform {
     [[nodiscard]] input_change prepare(const Stats&, const channel_set&, weight_views) const {
         return {};
     }
-    void apply(const input_change&, matrix_view<float>) const {}
 };
 
 /// Large activation channels move into the weights, by the exponent alpha.
@@ -62,10 +62,41 @@ struct smooth {
         for (std::size_t j = 0; j < divisors.size(); ++j) {
             divisors[j] = channels.contains(j) ? divisors[j] : 1.0F;
         }
-        return {std::move(divisors)};
+        return {.divisors = std::move(divisors), .rotation = {}};
     }
-    void apply(const input_change& change, matrix_view<float> w) const {
-        transforms::scale_columns(w, change.divisors);
+};
+
+/// Every outlier is spread over all channels, or over those of its block.
+///
+/// Source   QuaRot, arXiv 2404.00456; transforms/hadamard.hpp.
+struct rotate {
+    static constexpr std::string_view name = "rotate";
+    using statistics = no_stats;
+
+    transforms::rotation reach = transforms::rotation::full;
+
+    template <typename Stats>
+    [[nodiscard]] input_change prepare(const Stats&, const channel_set&, weight_views weights) const {
+        return {.divisors = {}, .rotation = {reach, weights.empty() ? 0 : weights[0].cols()}};
+    }
+};
+
+/// Smooths, then rotates: a massive value first shrinks to its square root, then it is spread. In the other order
+/// nothing would be left to smooth.
+///
+/// Source   SmoothRot, arXiv 2506.05413; Czako et al., arXiv 2506.01967.
+struct smooth_rotate {
+    static constexpr std::string_view name = "smooth+rotate";
+    using statistics = smooth::statistics;
+
+    float alpha = 0.5F;
+    transforms::rotation reach = transforms::rotation::full;
+
+    [[nodiscard]] input_change prepare(const statistics& seen, const channel_set& channels,
+                                       weight_views weights) const {
+        input_change change = smooth{.alpha = alpha}.prepare(seen, channels, weights);
+        change.rotation = rotate{.reach = reach}.prepare(seen, channels, weights).rotation;
+        return change;
     }
 };
 

@@ -36,7 +36,7 @@ struct quantizer {
         const std::vector<matrix_view<const float>> before(weights.begin(), weights.end());
         input_change change = transform.prepare(stats, detector.detect(stats), before);
         for (const matrix_view<float> w : weights) {
-            transform.apply(change, w);
+            change.apply_to_weight(w);
         }
         return change;
     }

@@ -32,8 +32,9 @@ inline namespace QUELL_BASELINE {
     if (how.needs_calibration() && inputs.rows() == 0) {
         return error{errc::not_found, "the recipe " + how.name + " needs rows of inputs"};
     }
-    any_quantizer<> quantizer{.transform = how.transform, .solver = how.solver};
-    select_collectors(quantizer.stats, how.transform, how.activations);
+    const any_transform transform = how.transforms.empty() ? any_transform{} : how.transforms.front().transform;
+    any_quantizer<> quantizer{.transform = transform, .solver = how.solver};
+    select_collectors(quantizer.stats, transform, how.activations);
     QUELL_TRY(quantized_linear layer,
               make_linear(std::move(quantizer), {how.weights, how.activations}, w, bias, inputs, threads));
     return linear(std::move(layer));

@@ -10,6 +10,7 @@
 #include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/any_quantizer.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -22,7 +23,14 @@ inline namespace QUELL_BASELINE {
 /// Which shared inputs the transform is meant for.
 enum class input_choice : std::uint8_t {
     all,
-    norm_fed,  ///< those behind a normalization with a gain, where scales cost nothing at run time
+    norm_fed,     ///< those behind a normalization with a gain, where scales cost nothing at run time
+    product_fed,  ///< those that are a product with the output of a linear: of down in a gated feed-forward
+};
+
+/// A transform and the inputs that it is meant for.
+struct input_rule {
+    any_transform transform = {};
+    input_choice inputs = input_choice::all;
 };
 
 inline constexpr scheme float_weights = packing::float_form;
@@ -31,13 +39,16 @@ struct recipe {
     std::string name;
     scheme weights = float_weights;
     activation_scheme activations{.bits = 32};
-    any_transform transform = {};
-    input_choice transformed_inputs = input_choice::all;
+    bool rotates_stream = false;  ///< the residual stream runs in a rotated basis
+    std::vector<input_rule> transforms =
+        {};  ///< the first that is meant for an input decides; of the rotated stream none
     any_solver solver = {};
 
     [[nodiscard]] bool is_float() const { return weights.bits == 32; }
     [[nodiscard]] bool needs_calibration() const {
-        return transform.needs_statistics() || activations.needs_calibration();
+        return activations.needs_calibration() ||
+               std::any_of(transforms.begin(), transforms.end(),
+                           [](const input_rule& rule) { return rule.transform.needs_statistics(); });
     }
 };
 
@@ -49,6 +60,7 @@ namespace detail {
 
 inline constexpr scheme int8_rows{.bits = 8, .reach = granularity::channel};
 inline constexpr scheme int4_rows{.bits = 4, .reach = granularity::channel};
+inline constexpr activation_scheme int4_tokens{.bits = 4, .clip = 0.9F};
 
 constexpr scheme int4_groups(std::size_t group, scale_type scales) {
     return {.bits = 4, .reach = granularity::group, .group = group, .scales = scales};
@@ -66,8 +78,24 @@ inline recipe searched(const scheme& weights, const activation_scheme& activatio
 }
 
 inline recipe smoothed(recipe base, float alpha) {
-    base.transform = {smooth{.alpha = alpha}};
-    base.transformed_inputs = input_choice::norm_fed;
+    base.transforms = {{{smooth{.alpha = alpha}}, input_choice::norm_fed}};
+    return base;
+}
+
+inline recipe rotated(recipe base) {
+    base.rotates_stream = true;
+    base.transforms = {{{rotate{}}, input_choice::all}};
+    return base;
+}
+
+inline recipe smoothed_and_rotated(recipe base, float alpha) {
+    base.rotates_stream = true;
+    base.transforms = {{{smooth_rotate{.alpha = alpha}}, input_choice::product_fed}, {{rotate{}}, input_choice::all}};
+    return base;
+}
+
+inline recipe hybrid(recipe base, float alpha) {
+    base.transforms = {{{smooth_rotate{.alpha = alpha}}, input_choice::all}};
     return base;
 }
 
@@ -86,8 +114,15 @@ inline constexpr named_recipe all_recipes[] = {
     {"rtn-w8a8", [](const recipe_options&) { return searched(int8_rows, {}); }},
     {"rtn-w4a8-g128", [](const recipe_options&) { return searched(int4_groups(128, scale_type::f16), {}); }},
     {"rtn-w4a8-g32", [](const recipe_options&) { return searched(int4_groups(32, scale_type::f16), {}); }},
-    {"rtn-w4a4", [](const recipe_options&) { return searched(int4_rows, {.bits = 4, .clip = 0.9F}); }},
+    {"rtn-w4a4", [](const recipe_options&) { return searched(int4_rows, int4_tokens); }},
     {"smoothquant-w8a8", [](const recipe_options& o) { return smoothed(searched(int8_rows, {}), o.alpha); }},
+    {"smoothquant-w4a4", [](const recipe_options& o) { return smoothed(searched(int4_rows, int4_tokens), o.alpha); }},
+    {"quarot-w4a4-rtn", [](const recipe_options&) { return rotated(searched(int4_rows, int4_tokens)); }},
+    {"smoothrot-w4a4-rtn",
+     [](const recipe_options& o) { return smoothed_and_rotated(searched(int4_rows, int4_tokens), o.alpha); }},
+    {"hybrid-w4a4-rtn", [](const recipe_options& o) { return hybrid(searched(int4_rows, int4_tokens), o.alpha); }},
+    {"hybrid-w4a8-rtn", [](const recipe_options& o) { return hybrid(searched(int4_rows, {}), o.alpha); }},
+    {"hybrid-w8a8", [](const recipe_options& o) { return hybrid(searched(int8_rows, {}), o.alpha); }},
 };
 
 }  // namespace detail

@@ -27,9 +27,10 @@ template <typename T>
     return static_cast<T>(static_cast<double>(v) * static_cast<double>(s));
 }
 
+/// 0 where the scale is 0: such a norm gain lets nothing through.
 template <typename T>
 [[nodiscard]] T quotient(T v, float s) {
-    return static_cast<T>(static_cast<double>(v) / static_cast<double>(s));
+    return s == 0.0F ? T(0) : static_cast<T>(static_cast<double>(v) / static_cast<double>(s));
 }
 
 template <typename T>
@@ -110,15 +111,6 @@ struct head_layout {
         rows[heads.producer_channel(j)] = s[j];
     }
     return rows;
-}
-
-/// Moves a norm gain into the weights that read it and leaves ones behind.
-template <std::floating_point T>
-void fold_norm_gain(std::span<float> gain, std::span<const matrix_view<T>> readers) {
-    for (const matrix_view<T>& w : readers) {
-        scale_columns(w, gain);
-    }
-    std::fill(gain.begin(), gain.end(), 1.0F);
 }
 
 }  // namespace QUELL_BASELINE

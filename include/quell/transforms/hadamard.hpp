@@ -4,6 +4,8 @@
 /// folded with it once; online the kernel `hadamard_rows` applies the same H to the activations in float.
 #pragma once
 
+#include "quell/core/executor.hpp"
+#include "quell/core/matrix.hpp"
 #include "quell/core/views.hpp"
 #include "quell/kernels/hadamard.hpp"
 #include "quell/transforms/transform.hpp"
@@ -86,8 +88,24 @@ void rotate_rows(matrix_view<T> m, const kernels::hadamard_shape& shape, std::sp
 
 }  // namespace detail
 
+/// How far an outlier is spread.
+enum class rotation : std::uint8_t {
+    none,
+    full,    ///< over all channels, as far as a Hadamard matrix of their number is known
+    blocks,  ///< over blocks of the largest power of two in their number: a few additions a channel
+};
+
+[[nodiscard]] constexpr kernels::hadamard_shape shape_of(rotation kind, std::size_t channels) {
+    if (kind == rotation::none || channels == 0) {
+        return {};
+    }
+    const std::size_t power = channels & (~channels + 1);
+    return kind == rotation::full ? kernels::hadamard_shape_of(channels)
+                                  : kernels::hadamard_shape{1, power, channels / power};
+}
+
 /// The transform T = H^T of rows of n channels: x H^T online, W H^T in the weight, whose rows become H w. Blocks of a
-/// power of two, and is_full() false, where no Hadamard matrix of n is known.
+/// power of two, and is_full() false, where no Hadamard matrix of n is known. By default of no channels: empty.
 ///
 /// Cost     n (m + K / 2) additions a row of n = K 2^m, in double; each element is rounded once.
 /// Source   QuaRot, arXiv 2404.00456. Differs: the smallest K with n's odd part, made by kernels/hadamard.hpp.
@@ -95,20 +113,32 @@ void rotate_rows(matrix_view<T> m, const kernels::hadamard_shape& shape, std::sp
 class hadamard {
 public:
     hadamard() = default;
-    explicit hadamard(std::size_t channels)
-        : shape_(kernels::hadamard_shape_of(channels)),
-          signs_(kernels::hadamard_matrix_bytes(channels) / sizeof(std::uint64_t)) {
-        kernels::make_hadamard_signs(shape_, signs_.data());
+    explicit hadamard(std::size_t channels) : hadamard(rotation::full, channels) {}
+    hadamard(rotation kind, std::size_t channels)
+        : kind_(channels == 0 ? rotation::none : kind),
+          shape_(shape_of(kind, channels)),
+          signs_(shape_.sign_words() * shape_.order) {
+        if (!signs_.empty()) {
+            kernels::make_hadamard_signs(shape_, signs_.data());
+        }
     }
 
+    [[nodiscard]] rotation kind() const { return kind_; }
+    [[nodiscard]] std::size_t size() const { return shape_.size(); }
+    [[nodiscard]] bool empty() const { return size() == 0; }
     [[nodiscard]] const kernels::hadamard_shape& shape() const { return shape_; }
     /// Of Had_K, for the kernel.
     [[nodiscard]] std::span<const std::uint64_t> signs() const { return signs_; }
     [[nodiscard]] bool is_full() const { return shape_.is_full(); }
 
     template <std::floating_point T>
-    void apply(matrix_view<T> weight) const {
-        detail::rotate_rows(weight, shape_, signs_);
+    void apply(matrix_view<T> weight, const executor& threads = {}) const {
+        constexpr std::size_t rows_per_task = 16;
+        threads.parallel_for((weight.rows() + rows_per_task - 1) / rows_per_task, [&](std::size_t task) {
+            const std::size_t first = task * rows_per_task;
+            const std::size_t rows = std::min(rows_per_task, weight.rows() - first);
+            detail::rotate_rows(weight.block(first, 0, rows, weight.cols()), shape_, signs_);
+        });
     }
     template <std::floating_point T>
     void undo(matrix_view<T> weight) const {
@@ -117,6 +147,13 @@ public:
     template <std::floating_point T>
     void apply_to_input(matrix_view<T> x) const {
         detail::rotate_rows(x, shape_, signs_);
+    }
+    /// Of a weight [n, in] that writes these channels: its columns become H w, so that y H^T comes out.
+    template <std::floating_point T>
+    void apply_to_output(matrix_view<T> weight) const {
+        matrix<T> columns = transposed(matrix_view<const T>(weight));
+        detail::rotate_rows(columns.view(), shape_, signs_);
+        transpose<T>(columns.view(), weight);
     }
 
 private:
@@ -132,6 +169,7 @@ private:
         return words;
     }
 
+    rotation kind_ = rotation::none;
     kernels::hadamard_shape shape_;
     std::vector<std::uint64_t> signs_;
 };

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#include "quell/transforms/stream_rotation.hpp"
+
+#include "support/planted.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstddef>
+
+namespace {
+
+quell::matrix<double> random_doubles(std::size_t rows, std::size_t cols, std::uint64_t seed) {
+    quell::matrix<double> m(rows, cols);
+    quell::rng random(seed);
+    for (double& v : m.elements()) {
+        v = random.normal();
+    }
+    return m;
+}
+
+/// a b^T
+quell::matrix<double> times(const quell::matrix<double>& a, const quell::matrix<double>& b) {
+    quell::matrix<double> y(a.rows(), b.rows());
+    for (std::size_t r = 0; r < a.rows(); ++r) {
+        for (std::size_t c = 0; c < b.rows(); ++c) {
+            for (std::size_t k = 0; k < a.cols(); ++k) {
+                y(r, c) += a(r, k) * b(c, k);
+            }
+        }
+    }
+    return y;
+}
+
+TEST(StreamRotation, WritersAndReadersMeetInTheRotatedBasis) {
+    for (const std::size_t width : {40U, 64U, 576U, 6U}) {
+        const quell::transforms::stream_rotation rotation(width, 7);
+        const quell::matrix<double> x = random_doubles(3, 10, 1);
+        quell::matrix<double> writer = random_doubles(width, 10, 2);
+        quell::matrix<double> reader = random_doubles(5, width, 3);
+        const quell::matrix<double> before = times(times(x, writer), reader);
+        rotation.apply_to_output(writer.view());
+        rotation.apply(reader.view());
+        const quell::matrix<double> after = times(times(x, writer), reader);
+        for (std::size_t i = 0; i < before.elements().size(); ++i) {
+            EXPECT_NEAR(after.elements()[i], before.elements()[i], 1e-10 * static_cast<double>(width)) << width;
+        }
+    }
+}
+
+TEST(StreamRotation, KeepsTheLengthOfRowsAndSpreadsWhatAllChannelsShare) {
+    const quell::transforms::stream_rotation rotation(256, 7);
+    quell::matrix<double> x(1, 256);
+    std::fill(x.elements().begin(), x.elements().end(), 1.0);
+    rotation.apply(x.view());
+    double squares = 0.0;
+    double largest = 0.0;
+    for (const double v : x.elements()) {
+        squares += v * v;
+        largest = std::max(largest, std::abs(v));
+    }
+    EXPECT_NEAR(squares, 256.0, 1e-9);
+    EXPECT_LT(largest, 5.0);  // without signs one channel would be 16
+}
+
+TEST(StreamRotation, ByDefaultIsEmpty) {
+    EXPECT_TRUE(quell::transforms::stream_rotation().empty());
+    EXPECT_FALSE(quell::transforms::stream_rotation(8, 1).empty());
+}
+
+}  // namespace
