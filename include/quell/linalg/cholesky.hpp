@@ -25,6 +25,16 @@
 namespace quell::linalg {
 inline namespace QUELL_BASELINE {
 
+[[nodiscard]] inline matrix<double> transposed(matrix_view<const double> a) {
+    matrix<double> t(a.cols(), a.rows());
+    for (std::size_t r = 0; r < a.rows(); ++r) {
+        for (std::size_t c = 0; c < a.cols(); ++c) {
+            t(c, r) = a(r, c);
+        }
+    }
+    return t;
+}
+
 namespace detail {
 
 inline constexpr std::size_t factor_block = 64;
@@ -34,16 +44,6 @@ template <typename F>
 void for_ranges(std::size_t n, const executor& threads, const F& f) {
     threads.parallel_for((n + factor_block - 1) / factor_block,
                          [&](std::size_t task) { f(task * factor_block, std::min(n, (task + 1) * factor_block)); });
-}
-
-[[nodiscard]] inline matrix<double> transposed(matrix_view<const double> a) {
-    matrix<double> t(a.cols(), a.rows());
-    for (std::size_t r = 0; r < a.rows(); ++r) {
-        for (std::size_t c = 0; c < a.cols(); ++c) {
-            t(c, r) = a(r, c);
-        }
-    }
-    return t;
 }
 
 /// row := row L^-T, the columns of L from the first to `count`.
