@@ -6,6 +6,7 @@
 #include "quell/core/rng.hpp"
 #include "quell/core/thread_pool.hpp"
 #include "reference/rtn.hpp"
+#include "rounding/samples.hpp"
 
 #include <gtest/gtest.h>
 
@@ -32,22 +33,6 @@ namespace rounding = quell::rounding;
 constexpr float largest_float = std::numeric_limits<float>::max();
 constexpr rounding::rtn absmax{rounding::no_clip_search};
 
-/// Bell-shaped rows, some with an outlier, some lopsided. Sums of uniforms only: the same bits everywhere.
-matrix<float> sample(std::size_t rows, std::size_t cols, std::uint64_t seed = 1) {
-    matrix<float> w(rows, cols);
-    quell::rng random(seed);
-    for (std::size_t r = 0; r < rows; ++r) {
-        for (float& v : w.row(r)) {
-            const double bell = random.uniform() + random.uniform() + random.uniform() - 1.5;
-            v = static_cast<float>(bell + (r % 3 == 1 ? 0.25 : 0.0)) * 0.0625F;
-        }
-        if (r % 2 == 1 && cols > 0) {
-            w(r, random.below(cols)) *= 8.0F;
-        }
-    }
-    return w;
-}
-
 std::vector<float> importance_of(std::size_t cols) {
     std::vector<float> weights(cols);
     quell::rng random(7);
@@ -55,38 +40,6 @@ std::vector<float> importance_of(std::size_t cols) {
         weight = static_cast<float>(random.uniform()) * (random.below(10) == 0 ? 1000.0F : 1.0F);
     }
     return weights;
-}
-
-/// Every form that rounding to nearest accepts, at one granularity.
-std::vector<scheme> forms(granularity reach, std::size_t group = 0) {
-    std::vector<scheme> all;
-    for (int bits = 2; bits <= 8; ++bits) {
-        for (const scale_type scales : {scale_type::f32, scale_type::f16, scale_type::bf16}) {
-            for (const bool zero : {false, true}) {
-                all.push_back({.bits = bits,
-                               .codes = zero ? code_set::zero_point : code_set::symmetric,
-                               .reach = reach,
-                               .group = group,
-                               .scales = scales,
-                               .zeros = zero ? zero_type::integer : zero_type::none});
-            }
-        }
-    }
-    return all;
-}
-
-std::vector<scheme> all_forms() {
-    std::vector<scheme> all = forms(granularity::channel);
-    for (const std::size_t group : {1U, 32U, 50U, 128U}) {
-        const std::vector<scheme> more = forms(granularity::group, group);
-        all.insert(all.end(), more.begin(), more.end());
-    }
-    return all;
-}
-
-std::string name(const scheme& form) {
-    return "bits " + std::to_string(form.bits) + ", codes " + std::to_string(static_cast<int>(form.codes)) +
-           ", group " + std::to_string(form.group) + ", scales " + std::to_string(static_cast<int>(form.scales));
 }
 
 quantized solve(const rounding::rtn& solver, const matrix<float>& w, const scheme& form,
@@ -118,13 +71,6 @@ reference::group_codes group_of(const quantized& q, std::size_t row, std::size_t
         group.codes.push_back(q.codes(row, c));
     }
     return group;
-}
-
-bool same(const quantized& a, const quantized& b) {
-    const auto equal = [](const auto& x, const auto& y) {
-        return std::equal(x.elements().begin(), x.elements().end(), y.elements().begin(), y.elements().end());
-    };
-    return equal(a.codes, b.codes) && equal(a.scales, b.scales) && equal(a.zeros, b.zeros);
 }
 
 TEST(Rtn, MatchesTheOracleWithoutASearch) {

@@ -143,6 +143,15 @@ template <typename Cost>
 
 }  // namespace detail
 
+namespace detail {
+
+/// nearbyint(v / scale) within the codes less their zero: v is about scale times this.
+[[nodiscard]] QUELL_ALWAYS_INLINE float nearest_step(float v, float scale, steps_range steps) {
+    return round_half_even(clamp_to(v / scale, steps));
+}
+
+}  // namespace detail
+
 /// codes = clamp(nearbyint(v / scale) + zero).
 inline void round_to_codes(std::span<const float> values, const scheme& form, const affine& a,
                            std::span<std::int8_t> codes) {
@@ -152,8 +161,8 @@ inline void round_to_codes(std::span<const float> values, const scheme& form, co
     const float* from = values.data();
     std::int8_t* to = codes.data();
     for (std::size_t i = 0; i < values.size(); ++i) {
-        to[i] = static_cast<std::int8_t>(
-            static_cast<std::int32_t>(detail::round_half_even(detail::clamp_to(from[i] / a.scale, steps))) + zero);
+        to[i] =
+            static_cast<std::int8_t>(static_cast<std::int32_t>(detail::nearest_step(from[i], a.scale, steps)) + zero);
     }
 }
 

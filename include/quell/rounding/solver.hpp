@@ -39,6 +39,12 @@ concept solver = std::copyable<S> && std::default_initializable<S> &&
     { s.solve(w, form, known, threads) } -> std::same_as<result<quantized>>;
 };
 
+/// Whether a solver cannot work without input_knowledge::gram; such a one says `needs_gram = true`.
+template <typename S>
+inline constexpr bool needs_gram = requires {
+    requires S::needs_gram;
+};
+
 /// Integers of 2 to 8 bits, per channel or group, with a scale that is a plain float of some width.
 ///
 /// Errors   errc::unsupported or errc::bad_shape, naming what does not fit.
@@ -46,7 +52,7 @@ concept solver = std::copyable<S> && std::default_initializable<S> &&
     const bool symmetric = form.codes == code_set::symmetric && form.zeros == zero_type::none;
     const bool with_zero = form.codes == code_set::zero_point && form.zeros == zero_type::integer;
     if (!symmetric && !with_zero) {
-        return error{errc::unsupported, "rounding to nearest takes symmetric codes or codes with an integer zero"};
+        return error{errc::unsupported, "integer rounding takes symmetric codes or codes with an integer zero"};
     }
     if (form.bits < 2 || form.bits > 8) {
         return error{errc::unsupported, std::to_string(form.bits) + "-bit integer codes; 2 to 8 bits are possible"};
