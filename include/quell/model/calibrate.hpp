@@ -9,11 +9,12 @@
 #include "quell/core/target.hpp"
 #include "quell/model/engine.hpp"
 #include "quell/quant/any_quantizer.hpp"
-#include "quell/stats/finite.hpp"
+#include "quell/stats/absmax.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -77,13 +78,21 @@ struct input_record {
 
 namespace detail {
 
-[[nodiscard]] inline result<void> check_record(const input_record& record, const input_point& point) {
-    if (record.stats.count() == 0) {
+[[nodiscard]] inline result<void> check_width(const input_point& point, matrix_view<const float> x) {
+    if (x.cols() != point.features) {
+        return error{errc::bad_shape, point.name + ": calibration rows of " + std::to_string(x.cols()) +
+                                          " values, the input carries " + std::to_string(point.features)};
+    }
+    return {};
+}
+
+/// `seen` may be null where nobody collected maxima.
+[[nodiscard]] inline result<void> check_seen(const input_point& point, std::uint64_t rows, const stats::absmax* seen) {
+    if (rows == 0) {
         return error{errc::not_found, point.name + ": the calibration showed no rows of it"};
     }
-    const auto* absmax = record.stats.find<stats::absmax>();
-    for (std::size_t c = 0; absmax != nullptr && c < absmax->per_channel().size(); ++c) {
-        if (!std::isfinite(absmax->per_channel()[c])) {
+    for (std::size_t c = 0; seen != nullptr && c < seen->per_channel().size(); ++c) {
+        if (!std::isfinite(seen->per_channel()[c])) {
             return error{errc::bad_value,
                          point.name + ": activations of channel " + std::to_string(c) + " are not all finite numbers"};
         }
@@ -110,18 +119,17 @@ namespace detail {
         if (problem || input >= records.size() || !records[input].wanted) {
             return;
         }
-        const input_point& point = source.graph.inputs[input];
-        if (x.cols() != point.features) {
-            problem = error{errc::bad_shape, point.name + ": calibration rows of " + std::to_string(x.cols()) +
-                                                 " values, the input carries " + std::to_string(point.features)};
+        if (const auto width = detail::check_width(source.graph.inputs[input], x); !width) {
+            problem = width.error();
             return;
         }
         records[input].stats.add(x);
         records[input].sample.add(x);
     }));
     for (std::size_t i = 0; i < records.size() && !problem; ++i) {
-        if (const auto status = detail::check_record(records[i], source.graph.inputs[i]);
-            records[i].wanted && !status) {
+        const auto status = detail::check_seen(source.graph.inputs[i], records[i].stats.count(),
+                                               records[i].stats.find<stats::absmax>());
+        if (records[i].wanted && !status) {
             problem = status.error();
         }
     }

@@ -14,6 +14,7 @@
 #include "quell/stats/quantile_sketch.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -108,9 +109,10 @@ private:
         const std::size_t bands = (x.cols() + tile_cols - 1) / tile_cols;
         const std::size_t workers = std::min(bands, std::max<std::size_t>(threads.concurrency(), 1));
         std::vector<share> shares(workers);
+        std::atomic<std::size_t> next = 0;
         threads.parallel_for(workers, [&](std::size_t w) {
             shares[w].maxima.resize(x.rows());
-            for (std::size_t b = bands * w / workers; b < bands * (w + 1) / workers; ++b) {
+            for (std::size_t b = next++; b < bands; b = next++) {
                 scan_band(x, b * tile_cols, shares[w]);
             }
         });
