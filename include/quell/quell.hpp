@@ -17,6 +17,7 @@
 #include "quell/model/apply.hpp"
 #include "quell/model/linear_tensors.hpp"
 #include "quell/model/plan_json.hpp"
+#include "quell/model/study.hpp"
 #include "quell/outliers/channel_rules.hpp"
 #include "quell/outliers/input_profile.hpp"
 #include "quell/quant/recipe_linear.hpp"
