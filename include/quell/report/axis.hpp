@@ -94,23 +94,30 @@ private:
         return marks;
     }
 
-    /// Powers of ten, with 2 and 5 of each between them where there are few.
+    /// Powers of ten, and between them some of their multiples where there are few.
     [[nodiscard]] std::vector<double> logarithmic_ticks(std::size_t most) const {
         const interval ends = bounds();
         const double decades = std::log10(ends.high / ends.low);
-        const double stride = std::max(1.0, std::ceil(decades / static_cast<double>(std::max<std::size_t>(most, 1))));
+        const double wanted = static_cast<double>(std::max<std::size_t>(most, 1));
+        const double stride = std::max(1.0, std::ceil(decades / wanted));
         std::vector<double> marks;
         for (double e = std::floor(std::log10(ends.low)); e <= std::log10(ends.high) + 1e-9; e += 1.0) {
-            for (const double factor : {1.0, 2.0, 5.0}) {
+            for (int factor = 1; factor < 10; ++factor) {
                 const double mark = factor * std::pow(10.0, e);
-                const bool wanted =
-                    factor == 1.0 ? std::fmod(e, stride) == 0.0 : 3.0 * decades < static_cast<double>(most);
-                if (wanted && mark >= ends.low * (1.0 - 1e-9) && mark <= ends.high * (1.0 + 1e-9)) {
+                const bool is_round = factor == 1 ? std::fmod(e, stride) == 0.0 : is_marked(factor, decades, wanted);
+                if (is_round && mark >= ends.low * (1.0 - 1e-9) && mark <= ends.high * (1.0 + 1e-9)) {
                     marks.push_back(mark);
                 }
             }
         }
         return marks;
+    }
+
+    /// Between powers of ten: 2 and 5, and 3, 4 and 7 where less than a decade is shown.
+    [[nodiscard]] static bool is_marked(int factor, double decades, double wanted) {
+        const bool coarse = factor == 2 || factor == 5;
+        const bool fine = factor == 3 || factor == 4 || factor == 7;
+        return (coarse && 3.0 * decades < wanted) || (fine && 8.0 * decades < wanted);
     }
 
     axis_kind kind_ = axis_kind::linear;

@@ -10,6 +10,8 @@
 #include "quell/report/number_text.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -49,9 +51,25 @@ namespace detail {
                                     {"class", look}});
 }
 
+/// Ticks are round: without the zeros that other numbers end in.
+[[nodiscard]] inline std::string tick_text(double v) {
+    const bool is_plain = v == 0.0 || (std::abs(v) >= 1e-3 && std::abs(v) < 1e4);
+    std::string text = is_plain ? number_text(v, 4) : short_exponent(formatted(v, std::chars_format::scientific, 2));
+    const std::size_t e = std::min(text.find('e'), text.size());
+    if (text.find('.') != std::string::npos) {
+        std::size_t end = e;
+        while (text[end - 1] == '0') {
+            --end;
+        }
+        end -= text[end - 1] == '.' ? 1U : 0U;
+        text.erase(end, e - end);
+    }
+    return text;
+}
+
 class chart_frame {
 public:
-    static constexpr double left = 50.0;
+    static constexpr double left = 54.0;
     static constexpr double right = 10.0;
     static constexpr double top = 24.0;
     static constexpr double bottom = 36.0;
@@ -86,21 +104,6 @@ public:
     }
 
 private:
-    /// Ticks are round: without the zeros that other numbers end in.
-    [[nodiscard]] static std::string tick_text(double v) {
-        std::string text = number_text(v, 3);
-        const std::size_t e = std::min(text.find('e'), text.size());
-        if (text.find('.') != std::string::npos) {
-            std::size_t end = e;
-            while (text[end - 1] == '0') {
-                --end;
-            }
-            end -= text[end - 1] == '.' ? 1U : 0U;
-            text.erase(end, e - end);
-        }
-        return text;
-    }
-
     double width_;
     double height_;
     axis_range x_;

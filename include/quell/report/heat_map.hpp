@@ -123,7 +123,7 @@ inline constexpr double heat_top = 20.0;
     }
     for (const double tick : range.ticks(6)) {
         m += detail::svg_line(left + length * range.place(tick), 27.0, left + length * range.place(tick), 30.0, "ax");
-        m += detail::svg_text(left + length * range.place(tick), 41.0, "tm", number_text(tick, 2));
+        m += detail::svg_text(left + length * range.place(tick), 41.0, "tm", detail::tick_text(tick));
     }
     return detail::picture(2.0 * left + length, 45.0, label, m);
 }

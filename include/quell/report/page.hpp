@@ -86,7 +86,7 @@ svg .ct{font-size:12px;font-weight:600;fill:var(--fg)}
 .legend{margin:4px 0;font-size:13px;color:var(--soft)}.key{margin-right:18px;white-space:nowrap}.key svg{vertical-align:middle}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:13px;margin:8px 0}
 caption{text-align:left;color:var(--soft);padding:2px 0}
-th,td{padding:2px 9px;text-align:left;border-bottom:1px solid var(--line);white-space:nowrap}
+th,td{padding:2px 8px;text-align:left;border-bottom:1px solid var(--line)}td{white-space:nowrap}
 th{background:var(--panel);vertical-align:bottom}.n{text-align:right;font-variant-numeric:tabular-nums}
 td.best{background:var(--mark);font-weight:600}
 details{border-top:1px solid var(--line);padding:4px 0}summary{cursor:pointer;padding:3px 0}
