@@ -101,6 +101,22 @@ CLI::App* add_stats(CLI::App& app, program::stats_options& options) {
     return command;
 }
 
+CLI::App* add_inspect(CLI::App& app, program::inspect_options& options) {
+    CLI::App* command = app.add_subcommand("inspect", "A page that shows the outliers and what transforms do to them");
+    command->add_option("--model", options.model, "toy, toy-gelu, FILE.gguf, FILE.safetensors or a folder");
+    command->add_option("--calib", options.calibration, "Calibration text; the toys have a built-in one");
+    command->add_option("--html", options.html, "The page to write")->required();
+    command->add_option("--calib-tokens", options.calibration_tokens, "How much of the text is used")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--alpha", options.alpha, "Smoothing exponent")->check(CLI::Range(0.0, 1.0));
+    command->add_option("--bits", options.bits, "Of activations and weights: 4 or 8")->check(CLI::IsMember({4, 8}));
+    command->add_option("--plant", options.plant, "Plant outliers without changing the float model")
+        ->check(CLI::IsMember({"channels", "tokens", "both"}));
+    command->add_option("--seed", options.seed, "Seed of what is planted");
+    add_common(*command, options.common);
+    return command;
+}
+
 CLI::App* add_merge_stats(CLI::App& app, program::merge_stats_options& options) {
     CLI::App* command = app.add_subcommand("merge-stats", "One file of statistics from those of several texts");
     command->add_option("files", options.files, "Files of quell stats, in the order of their texts")->required();
@@ -133,6 +149,7 @@ int main(int argc, char** argv) {
     program::layer_options layer;
     program::stats_options stats;
     program::merge_stats_options merge_stats;
+    program::inspect_options inspect;
     program::train_toy_options train;
     const CLI::App* eval_command = add_eval(app, eval);
     const CLI::App* quantize_command = add_quantize(app, quantize);
@@ -140,6 +157,7 @@ int main(int argc, char** argv) {
     const CLI::App* layer_command = add_layer(app, layer);
     const CLI::App* stats_command = add_stats(app, stats);
     const CLI::App* merge_stats_command = add_merge_stats(app, merge_stats);
+    const CLI::App* inspect_command = add_inspect(app, inspect);
     const CLI::App* train_command = add_train_toy(app, train);
     app.add_subcommand("recipes", "List the recipes");
     try {
@@ -164,6 +182,9 @@ int main(int argc, char** argv) {
     }
     if (merge_stats_command->parsed()) {
         return program::merge_stats(merge_stats);
+    }
+    if (inspect_command->parsed()) {
+        return program::inspect(inspect);
     }
     if (train_command->parsed()) {
         return program::train_toy(train);

@@ -18,6 +18,7 @@
 #include "quell/model/linear_tensors.hpp"
 #include "quell/model/plan_json.hpp"
 #include "quell/model/profile_file.hpp"
+#include "quell/model/study.hpp"
 #include "quell/outliers/channel_rules.hpp"
 #include "quell/outliers/input_profile.hpp"
 #include "quell/quant/recipe_linear.hpp"

@@ -121,34 +121,15 @@ private:
         }
         report_progress(options_.progress, "calibrate", model_.decided.recipe, 0, 1);
         if (const auto status = calibrate(source_, records_); !status) {
-            return cause_of(status.error());
+            return cause_of(status.error(), source_);
         }
         report_progress(options_.progress, "calibrate", model_.decided.recipe, 1, 1);
         return {};
     }
 
-    /// A weight that is not finite makes activations that are not: it is the better message.
-    [[nodiscard]] error cause_of(const error& problem) const {
-        for (std::size_t s = 0; s < source_.graph.sites.size(); ++s) {
-            if (const auto w = problem.code == errc::bad_value ? fetch(s) : matrix<float>(); !w) {
-                return w.error();
-            }
-        }
-        return problem;
-    }
-
     /// The weight of a site, its rows divided where they took the scales of an input that they feed.
     [[nodiscard]] result<matrix<float>> fetch(std::size_t at) const {
-        const site& s = source_.graph.sites[at];
-        QUELL_TRY(matrix<float> w, source_.weight(s));
-        if (w.rows() != s.out_features || w.cols() != s.in_features) {
-            return error{errc::bad_shape, s.name + ": the weight is " + std::to_string(w.rows()) + " x " +
-                                              std::to_string(w.cols()) + ", the graph says " +
-                                              std::to_string(s.out_features) + " x " + std::to_string(s.in_features)};
-        }
-        if (const auto finite = stats::check_finite(std::as_const(w).view()); !finite) {
-            return finite.error().in(s.name);
-        }
+        QUELL_TRY(matrix<float> w, fetch_weight(source_, source_.graph.sites[at]));
         if (!row_divisors_[at].empty()) {
             transforms::divide_rows(w.view(), row_divisors_[at]);
         }

@@ -4,10 +4,11 @@
 /// need any, and keeps a few rows of each where outputs will be compared.
 #pragma once
 
-#include "quell/core/matrix.hpp"
 #include "quell/core/result.hpp"
 #include "quell/core/target.hpp"
+#include "quell/core/views.hpp"
 #include "quell/model/engine.hpp"
+#include "quell/model/row_sample.hpp"
 #include "quell/quant/any_quantizer.hpp"
 #include "quell/stats/absmax.hpp"
 
@@ -18,56 +19,9 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
-#include <vector>
 
 namespace quell::model {
 inline namespace QUELL_BASELINE {
-
-/// Rows at equal distances of a stream whose length is not known: when it is full, every other row goes.
-class row_sample {
-public:
-    row_sample() = default;
-    /// Keeps more than half of `most` rows, at most `most`; 0 keeps none.
-    explicit row_sample(std::size_t most) : most_(most) {}
-
-    void add(matrix_view<const float> x) {
-        for (std::size_t r = 0; r < x.rows() && most_ > 0; ++r, ++seen_) {
-            if (seen_ % distance_ != 0) {
-                continue;
-            }
-            if (rows_.size() == most_) {
-                thin_out();
-            }
-            if (seen_ % distance_ == 0) {
-                rows_.emplace_back(x.row(r).begin(), x.row(r).end());
-            }
-        }
-    }
-
-    [[nodiscard]] bool empty() const { return rows_.empty(); }
-    [[nodiscard]] matrix<float> rows() const {
-        matrix<float> all(rows_.size(), rows_.empty() ? 0 : rows_[0].size());
-        for (std::size_t r = 0; r < rows_.size(); ++r) {
-            std::copy(rows_[r].begin(), rows_[r].end(), all.row(r).begin());
-        }
-        return all;
-    }
-
-private:
-    void thin_out() {
-        distance_ *= 2;
-        for (std::size_t r = 1; 2 * r < rows_.size(); ++r) {
-            rows_[r] = std::move(rows_[2 * r]);
-        }
-        rows_.resize((rows_.size() + 1) / 2);
-    }
-
-    std::size_t most_ = 0;
-    std::size_t distance_ = 1;
-    std::size_t seen_ = 0;
-    std::vector<std::vector<float>> rows_;
-};
 
 /// What calibration leaves behind for one input. Selected collectors and a sample that wants rows are fed.
 struct input_record {

@@ -121,6 +121,12 @@ inline constexpr named_recipe all_recipes[] = {
     {"smoothrot-w4a4-rtn",
      [](const recipe_options& o) { return smoothed_and_rotated(searched(int4_rows, int4_tokens), o.alpha); }},
     {"hybrid-w4a4-rtn", [](const recipe_options& o) { return hybrid(searched(int4_rows, int4_tokens), o.alpha); }},
+    {"balance-w4a4-rtn",
+     [](const recipe_options& o) {
+         recipe r = searched(int4_rows, int4_tokens);
+         r.transforms = {{{balance_rotate{.alpha = o.alpha}}, input_choice::all}};
+         return r;
+     }},
     {"hybrid-w4a8-rtn", [](const recipe_options& o) { return hybrid(searched(int4_rows, {}), o.alpha); }},
     {"hybrid-w8a8", [](const recipe_options& o) { return hybrid(searched(int8_rows, {}), o.alpha); }},
 };
