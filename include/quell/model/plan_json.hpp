@@ -95,6 +95,7 @@ template <typename Visit, typename Plan>
 requires(std::same_as<std::remove_const_t<Plan>, input_plan>) void fields(Visit& visit, Plan& decided) {
     visit("name", decided.name);
     visit("transform", decided.transform);
+    visit("candidates", decided.candidates);
     visit("target", decided.target);
     visit("folded_into", decided.folded_into);
     visit("reason", decided.reason);

@@ -135,7 +135,7 @@ struct any_transform {
 /// Switches on the collectors that a transform and an activation scheme read.
 inline void select_collectors(any_stats& seen, const any_transform& transform, const activation_scheme& activations) {
     transform.select(seen);
-    if (activations.needs_calibration()) {
+    if (activations.needs_scale()) {
         seen.select<stats::absmax>();
     }
 }
