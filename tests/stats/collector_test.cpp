@@ -6,7 +6,6 @@
 #include "quell/core/thread_pool.hpp"
 #include "quell/stats/absmax.hpp"
 #include "quell/stats/finite.hpp"
-#include "quell/stats/gram.hpp"
 #include "quell/stats/moments.hpp"
 #include "quell/stats/token_max.hpp"
 #include "reference/statistics.hpp"
@@ -28,7 +27,6 @@ namespace stats = quell::stats;
 static_assert(stats::collector<stats::absmax>);
 static_assert(stats::collector<stats::token_max>);
 static_assert(stats::collector<stats::moments>);
-static_assert(stats::collector<stats::gram>);
 
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 constexpr float infinity = std::numeric_limits<float>::infinity();
@@ -58,14 +56,6 @@ Collector collect_in_halves(const matrix<float>& x, std::size_t cut) {
     auto first = collect<Collector>(x.view().block(0, 0, cut, x.cols()));
     first.merge(collect<Collector>(x.view().block(cut, 0, x.rows() - cut, x.cols())));
     return first;
-}
-
-std::vector<std::vector<float>> rows_of(const matrix<float>& x) {
-    std::vector<std::vector<float>> rows;
-    for (std::size_t r = 0; r < x.rows(); ++r) {
-        rows.emplace_back(x.row(r).begin(), x.row(r).end());
-    }
-    return rows;
 }
 
 std::vector<double> column(const matrix<float>& x, std::size_t c) {
@@ -188,47 +178,6 @@ TEST(Moments, OfAConstantChannelAreFinite) {
     EXPECT_NEAR(channel.variance(), 0.0, 1e-15);
     EXPECT_TRUE(std::isfinite(channel.kurtosis()));
     EXPECT_EQ(stats::moments{}.overall().variance(), 0.0);
-}
-
-TEST(Gram, IsTheSumOfOuterProducts) {
-    for (const std::size_t channels : {1U, 7U, 16U, 33U, 50U}) {
-        const matrix<float> x = sample(29, channels);
-        const auto rows = rows_of(x);
-        const auto seen = collect<stats::gram>(x.view());
-        for (std::size_t i = 0; i < channels; ++i) {
-            for (std::size_t j = 0; j < channels; ++j) {
-                EXPECT_EQ(seen.sum()(i, j), reference::gram_element(rows, i, j)) << channels << " " << i << " " << j;
-            }
-        }
-    }
-}
-
-TEST(Gram, HasTheSameBitsForAnyBatchesAndThreads) {
-    const matrix<float> x = sample(40, 53);
-    const auto whole = collect<stats::gram>(x.view());
-    quell::thread_pool pool(3);
-    stats::gram batched;
-    for (const auto& [begin, n] : {std::pair{0U, 1U}, {1U, 13U}, {14U, 26U}}) {
-        batched.add(x.view().block(begin, 0, n, x.cols()), pool);
-    }
-    for (std::size_t i = 0; i < x.cols(); ++i) {
-        for (std::size_t j = 0; j < x.cols(); ++j) {
-            EXPECT_EQ(batched.sum()(i, j), whole.sum()(i, j));
-        }
-    }
-}
-
-TEST(Gram, MergesWithinOneRounding) {
-    const matrix<float> x = sample(64, 21);
-    const auto whole = collect<stats::gram>(x.view());
-    const auto merged = collect_in_halves<stats::gram>(x, 30);
-    EXPECT_EQ(merged.count(), 64U);
-    for (std::size_t i = 0; i < x.cols(); ++i) {
-        for (std::size_t j = 0; j < x.cols(); ++j) {
-            const double bound = 64 * 0x1p-52 * std::sqrt(whole.sum()(i, i) * whole.sum()(j, j));
-            EXPECT_NEAR(merged.sum()(i, j), whole.sum()(i, j), bound);
-        }
-    }
 }
 
 TEST(CheckFinite, NamesTheFirstBadNumber) {

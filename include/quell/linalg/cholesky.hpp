@@ -25,16 +25,6 @@
 namespace quell::linalg {
 inline namespace QUELL_BASELINE {
 
-[[nodiscard]] inline matrix<double> transposed(matrix_view<const double> a) {
-    matrix<double> t(a.cols(), a.rows());
-    for (std::size_t r = 0; r < a.rows(); ++r) {
-        for (std::size_t c = 0; c < a.cols(); ++c) {
-            t(c, r) = a(r, c);
-        }
-    }
-    return t;
-}
-
 namespace detail {
 
 inline constexpr std::size_t factor_block = 64;
@@ -80,7 +70,7 @@ inline void divide_by_factor(std::span<double> row, matrix_view<const double> fa
     const std::size_t n = h.rows();
     for (std::size_t begin = 0; begin < n; begin += factor_block) {
         const std::size_t width = std::min(factor_block, n - begin);
-        const matrix<double> done = transposed(h.block(begin, 0, width, begin));
+        const matrix<double> done = transposed<double>(h.block(begin, 0, width, begin));
         for_ranges(n - begin, threads, [&](std::size_t from, std::size_t to) {
             subtract_product(h.block(begin + from, begin, to - from, width), h.block(begin + from, 0, to - from, begin),
                              done.view());

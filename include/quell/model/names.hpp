@@ -7,6 +7,7 @@
 #include "quell/model/plan.hpp"
 #include "quell/report/names.hpp"
 #include "quell/rounding/clip_search.hpp"
+#include "quell/rounding/gptq.hpp"
 #include "quell/transforms/hadamard.hpp"
 
 #include <array>
@@ -31,6 +32,17 @@ template <>
 inline constexpr std::array words_of<rounding::error_norm>{
     named<rounding::error_norm>{rounding::error_norm::power_2_4, "power_2_4"},
     named<rounding::error_norm>{rounding::error_norm::squares, "squares"}};
+
+template <>
+inline constexpr std::array words_of<rounding::clip_weighting>{
+    named<rounding::clip_weighting>{rounding::clip_weighting::none, "none"},
+    named<rounding::clip_weighting>{rounding::clip_weighting::diagonal, "diagonal"},
+    named<rounding::clip_weighting>{rounding::clip_weighting::schur, "schur"}};
+
+template <>
+inline constexpr std::array words_of<rounding::column_order>{
+    named<rounding::column_order>{rounding::column_order::natural, "natural"},
+    named<rounding::column_order>{rounding::column_order::activation, "activation"}};
 
 template <>
 inline constexpr std::array words_of<transforms::rotation>{

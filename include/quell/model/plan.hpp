@@ -185,15 +185,32 @@ template <typename Planned, typename Named>
     return {};
 }
 
-[[nodiscard]] inline result<void> check_options(const quant::any_solver& solver) {
-    const auto* rtn = std::get_if<rounding::rtn>(&solver.policy);
-    if (rtn != nullptr &&
-        (rtn->clip.candidates < 1 || rtn->clip.candidates >= rtn->clip.grid || rtn->clip.grid > 1000)) {
-        return error{errc::bad_value, "a clip search of " + std::to_string(rtn->clip.candidates) +
-                                          " candidates on a grid of " + std::to_string(rtn->clip.grid) +
+[[nodiscard]] inline result<void> check_clip(const rounding::clip_search& clip) {
+    if (clip.candidates < 1 || clip.candidates >= clip.grid || clip.grid > 1000) {
+        return error{errc::bad_value, "a clip search of " + std::to_string(clip.candidates) +
+                                          " candidates on a grid of " + std::to_string(clip.grid) +
                                           "; 1 ... grid - 1 and a grid of at most 1000 are possible"};
     }
     return {};
+}
+
+[[nodiscard]] inline result<void> check_gptq(const rounding::gptq& solver, const scheme& form) {
+    for (const double share : {solver.hessian.damping, solver.hessian.activation_noise}) {
+        if (!(share >= 0.0 && share <= 1000.0)) {
+            return error{errc::bad_value, "a damping or an activation noise of " + std::to_string(share) +
+                                              " times the mean is not in 0 ... 1000"};
+        }
+    }
+    if (solver.block == 0) {
+        return error{errc::bad_value, "a block without columns"};
+    }
+    return solver.check_order(form);
+}
+
+[[nodiscard]] inline result<void> check_options(const quant::any_solver& solver, const scheme& form) {
+    QUELL_TRY_VOID(std::visit([](const auto& policy) { return check_clip(policy.clip); }, solver.policy));
+    const auto* gptq = std::get_if<rounding::gptq>(&solver.policy);
+    return gptq != nullptr ? check_gptq(*gptq, form) : result<void>();
 }
 
 /// What keeps the change of an input from going where the plan wants it; empty: nothing.
@@ -252,7 +269,7 @@ template <typename Planned, typename Named>
     if (decided.is_float()) {
         return {};
     }
-    QUELL_TRY_VOID(check_options(decided.solver));
+    QUELL_TRY_VOID(check_options(decided.solver, decided.weights));
     QUELL_TRY_VOID(packing::panel_shape_of(decided.weights, s.out_features, s.in_features));
     return {};
 }

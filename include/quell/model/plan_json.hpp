@@ -52,6 +52,19 @@ requires(std::same_as<std::remove_const_t<Policy>, rounding::rtn>) void options(
     visit("clip_candidates", policy.clip.candidates);
 }
 
+template <typename Visit, typename Policy>
+requires(std::same_as<std::remove_const_t<Policy>, rounding::gptq>) void options(Visit& visit, Policy& policy) {
+    visit("clip_norm", policy.clip.norm);
+    visit("clip_grid", policy.clip.grid);
+    visit("clip_candidates", policy.clip.candidates);
+    visit("clip_weighting", policy.weighting);
+    visit("damping", policy.hessian.damping);
+    visit("activation_noise", policy.hessian.activation_noise);
+    visit("column_order", policy.hessian.order);
+    visit("static_groups", policy.static_groups);
+    visit("block", policy.block);
+}
+
 template <typename... Policies>
 void policy_fields(report::json_writer& visit, const std::variant<Policies...>& chosen) {
     std::visit(

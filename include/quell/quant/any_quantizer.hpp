@@ -9,6 +9,7 @@
 #include "quell/quant/concepts.hpp"
 #include "quell/quant/policies.hpp"
 #include "quell/quant/quantizer.hpp"
+#include "quell/rounding/gptq.hpp"
 #include "quell/rounding/rtn.hpp"
 #include "quell/stats/absmax.hpp"
 #include "quell/stats/token_energy.hpp"
@@ -88,6 +89,8 @@ template <typename Policy>
 inline constexpr std::string_view policy_name = Policy::name;
 template <>
 inline constexpr std::string_view policy_name<rounding::rtn> = "rtn";
+template <>
+inline constexpr std::string_view policy_name<rounding::gptq> = "gptq";
 
 namespace detail {
 
@@ -141,9 +144,12 @@ inline void select_collectors(any_stats& seen, const any_transform& transform, c
 }
 
 struct any_solver {
-    std::variant<rounding::rtn> policy;
+    std::variant<rounding::rtn, rounding::gptq> policy;
 
     [[nodiscard]] std::string_view name() const { return detail::name_of(policy); }
+    [[nodiscard]] bool needs_gram() const {
+        return std::visit([](const auto& p) { return rounding::needs_gram<std::decay_t<decltype(p)>>; }, policy);
+    }
 
     [[nodiscard]] result<quantized> solve(matrix_view<const float> w, const scheme& form,
                                           const rounding::input_knowledge& known, const executor& threads) const {

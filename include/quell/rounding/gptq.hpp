@@ -7,7 +7,6 @@
 #include "quell/core/buffer.hpp"
 #include "quell/core/executor.hpp"
 #include "quell/core/matrix.hpp"
-#include "quell/linalg/cholesky.hpp"
 #include "quell/linalg/ordered_product.hpp"
 #include "quell/rounding/clip_search.hpp"
 #include "quell/rounding/hessian.hpp"
@@ -55,6 +54,8 @@ struct gptq {
 
     [[nodiscard]] result<quantized> solve(matrix_view<const float> w, const scheme& form, const input_knowledge& known,
                                           const executor& threads = {}) const;
+    /// Errors   errc::unsupported for groups whose columns are not rounded in one go, unless their scales are static.
+    [[nodiscard]] result<void> check_order(const scheme& form) const;
 };
 
 namespace detail {
@@ -203,21 +204,24 @@ private:
 
 }  // namespace detail
 
+inline result<void> gptq::check_order(const scheme& form) const {
+    if (form.reach == granularity::group && hessian.order != column_order::natural && !static_groups) {
+        return error{errc::unsupported, "groups in activation order need static groups"};
+    }
+    return {};
+}
+
 inline result<quantized> gptq::solve(matrix_view<const float> w, const scheme& form, const input_knowledge& known,
                                      const executor& threads) const {
     QUELL_EXPECTS(block > 0, "a block without columns");
     QUELL_TRY_VOID(check_integer_form(form));
-    const bool grouped = form.reach == granularity::group;
-    if (grouped && hessian.order == column_order::activation && !static_groups) {
-        return error{errc::unsupported,
-                     "groups in activation order without static groups: a group would be open and closed"};
-    }
+    QUELL_TRY_VOID(check_order(form));
     QUELL_TRY_VOID(stats::check_finite(w));
-    detail::gptq_problem problem{.options = *this, .fixed_scales = !grouped || static_groups};
+    detail::gptq_problem problem{.options = *this, .fixed_scales = static_groups || form.reach == granularity::channel};
     QUELL_TRY(problem.hessian, factor_hessian(known, w.cols(), hessian, threads));
     problem.clip_weights = detail::clip_weights_of(weighting, problem.hessian, known.gram);
     if (problem.hessian.noise > 0.0) {
-        problem.u_transposed = linalg::transposed(problem.hessian.u.view());
+        problem.u_transposed = transposed<double>(problem.hessian.u.view());
     }
     quantized q = make_quantized(form, w.rows(), w.cols());
     constexpr std::size_t rows_per_task = 32;
