@@ -31,6 +31,7 @@ struct eval_options {
     std::uint64_t seed = 1;
     float alpha = 0.5F;
     int embedding_bits = 32;
+    int kv_bits = 16;
     std::string plan;
     std::string plant;
     std::string json;
@@ -45,6 +46,7 @@ struct quantize_options {
     std::size_t calibration_tokens = 12288;
     float alpha = 0.5F;
     int embedding_bits = 32;
+    int kv_bits = 16;
     std::string plan;
     bool strict = false;
 };

@@ -190,6 +190,7 @@ private:
                      .model_bits_stored = 8.0 * static_cast<double>(q.bytes) /
                                           static_cast<double>(parameters(base_ ? *base_ : q.network)),
                      .embedding_bits = embedding_bits(q.network),
+                     .kv_bits = q.network.shape.kv_bits,
                      .activation_bits = j.activation_bits(),
                      .bytes = q.bytes,
                      .perplexity = s.perplexity,
@@ -216,7 +217,8 @@ private:
         }
         quantize_setup floats = setup();
         floats.keep_float = true;
-        floats.calibration_tokens = std::min<std::size_t>(floats.calibration_tokens, 2 * rules_.context);  // any will do
+        floats.calibration_tokens =
+            std::min<std::size_t>(floats.calibration_tokens, 2 * rules_.context);  // any will do
         QUELL_TRY(const quantized folded, quantize_model(*base_, j, floats));
         const std::size_t rows = std::min<std::size_t>(rules_.context, 128);
         QUELL_TRY(const matrix<float> before, logits_of(*base_, rows));
@@ -251,6 +253,7 @@ private:
                 .calibration_tokens = options_.calibration_tokens,
                 .context = rules_.context,
                 .embedding_bits = options_.embedding_bits,
+                .kv_bits = options_.kv_bits,
                 .tokenizer = &*tokenizer_,
                 .threads = threads_,
                 .progress = bar_.callback("quantize")};
@@ -297,7 +300,7 @@ std::string option_conflict(const eval_options& options, const std::optional<std
     }
     for (const auto& [option, given] :
          {std::pair("--plan", !options.plan.empty()), std::pair("--plant", !options.plant.empty()),
-          std::pair("--embedding-bits", options.embedding_bits != 32)}) {
+          std::pair("--embedding-bits", options.embedding_bits != 32), std::pair("--kv-bits", options.kv_bits != 16)}) {
         if (given) {
             return std::string(option) + ": " + options.model + " is packed already, as " + *own;
         }

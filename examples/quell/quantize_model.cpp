@@ -128,6 +128,9 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
     if (setup.embedding_bits != 32 && !setup.keep_float) {
         QUELL_TRY_VOID(quantize_tables(q.network, setup.embedding_bits, setup.threads));
     }
+    if (setup.kv_bits != 16 && !setup.keep_float) {
+        q.network.shape.kv_bits = setup.kv_bits;
+    }
     q.bytes = model_bytes(q);
     q.seconds = all.seconds();
     return q;

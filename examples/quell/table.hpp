@@ -20,6 +20,7 @@ struct eval_row {
     double model_bits_stored = 32;
     int embedding_bits = 32;
     int activation_bits = 32;
+    int kv_bits = 32;  ///< of keys and values in the cache; 32: float
     std::size_t bytes = 0;
     double perplexity = 0;
     double perplexity_change = 0;  ///< percent of the float model's; NaN where that is not known
@@ -70,6 +71,7 @@ inline nlohmann::ordered_json to_json(const eval_row& row) {
             {"model_bits_stored", row.model_bits_stored},
             {"embedding_bits", row.embedding_bits},
             {"activation_bits", row.activation_bits},
+            {"kv_bits", row.kv_bits},
             {"bytes", row.bytes},
             {"perplexity", row.perplexity},
             {"kl_divergence", row.kl_divergence},
