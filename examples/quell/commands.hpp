@@ -34,6 +34,7 @@ struct eval_options {
     std::string plan;
     std::string plant;
     std::string json;
+    std::string html;
 };
 
 struct quantize_options {
