@@ -35,6 +35,7 @@ struct eval_options {
     std::string plan;
     std::string plant;
     std::string json;
+    std::string html;
 };
 
 struct quantize_options {

@@ -43,6 +43,7 @@ CLI::App* add_eval(CLI::App& app, program::eval_options& options) {
     command->add_option("--plant", options.plant, "Plant outliers without changing the float model")
         ->check(CLI::IsMember({"channels", "tokens", "both"}));
     command->add_option("--json", options.json, "Write the table to this file");
+    command->add_option("--html", options.html, "Write a page with the table, charts and the errors of every layer");
     add_common(*command, options.common);
     return command;
 }

@@ -3,6 +3,8 @@
 /// What `quell eval` reports: one row per recipe, as a table for a person and as JSON for a program.
 #pragma once
 
+#include "quell/report/layer_report.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <cmath>
@@ -30,6 +32,7 @@ struct eval_row {
     double decode_tokens_per_second = 0;
     double quantize_seconds = 0;
     std::size_t peak_rss_bytes = 0;
+    std::vector<quell::report::layer_report> layers = {};  ///< for the page
 };
 
 struct eval_report {
@@ -40,6 +43,7 @@ struct eval_report {
     std::string isa;
     std::size_t threads = 0;
     std::vector<eval_row> rows;
+    std::vector<std::string> notes = {};  ///< what was measured besides, and every fallback
 };
 
 inline void print_header() {
