@@ -122,16 +122,13 @@ private:
                         plan_of_site(s).activations.needs_clip() || !plan_of_input(i).candidates.empty();
                     const std::size_t rows = std::max(options_.sample_rows, looks_at_rows ? choice_rows : 0);
                     record.sample = row_sample(rows);
-                    if (plan_of_site(s).solver.needs_gram() && !stays_float(s)) {
-                        record.gram.emplace();
-                    }
-                    record.wanted = record.wanted || rows > 0 || record.gram;
+                    record.wanted = rows > 0;
                 }
             }
             record.wanted = record.wanted || record.stats.any_selected();
         }
         report_progress(options_.progress, "calibrate", model_.decided.recipe, 0, 1);
-        if (const auto status = calibrate(source_, records_, options_.threads); !status) {
+        if (const auto status = calibrate(source_, records_); !status) {
             return cause_of(status.error(), source_);
         }
         report_progress(options_.progress, "calibrate", model_.decided.recipe, 1, 1);
@@ -351,12 +348,7 @@ private:
         report::layer_report& report = model_.report.layers[s];
         const std::size_t i = source_.graph.sites[s].input;
         decided.activations = quant::calibrated(decided.activations, records_[i].stats, change);
-        if (decided.solver.needs_gram()) {
-            change_gram(s);
-        }
-        QUELL_TRY(const quantized codes,
-                  decided.solver.solve(w, decided.weights, {.gram = gram_.view(), .tokens = records_[i].stats.count()},
-                                       options_.threads));
+        QUELL_TRY(const quantized codes, decided.solver.solve(w, decided.weights, {}, options_.threads));
         const rounding_cost cost = measure_rounding(w, codes, change, options_.threads);
         quant::online_input online = online_of(s, change);
         report.weight_error = cost.error;
@@ -370,19 +362,6 @@ private:
         linears_[s] = std::move(layer);
         report.output_error = compare_outputs(s, w, bias, change);
         return {};
-    }
-
-    /// The Gram matrix of a site's input in the basis of its weight: made for the first reader, given up by the last.
-    void change_gram(std::size_t s) {
-        const std::size_t i = source_.graph.sites[s].input;
-        if (gram_input_ != i) {
-            gram_ = records_[i].gram->sum(options_.threads);
-            changes_[i].apply_to_gram(gram_.view());
-            gram_input_ = i;
-        }
-        if (s == source_.graph.readers_of(i).back()) {
-            records_[i].gram.reset();
-        }
     }
 
     /// Both sides compute the same function of the original rows; what is folded is taken out of them first.
@@ -436,8 +415,6 @@ private:
     std::vector<quant::input_change> changes_;  ///< by input
     std::vector<buffer<float>> row_divisors_;   ///< by site: the scales of the input that its output is a factor of
     transforms::stream_rotation rotation_;
-    matrix<double> gram_;  ///< of the input gram_input_
-    std::size_t gram_input_ = static_cast<std::size_t>(-1);
     std::vector<std::optional<quant::linear>> linears_;
     quantized_model model_;
     std::size_t finished_ = 0;

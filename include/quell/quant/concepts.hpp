@@ -48,17 +48,6 @@ struct input_change {
             rotation.apply(w);
         }
     }
-    /// X^T X of the changed rows from that of the rows.
-    void apply_to_gram(matrix_view<double> gram) const {
-        if (!divisors.empty()) {
-            transforms::divide_columns(gram, divisors);
-            transforms::divide_rows(gram, divisors);
-        }
-        if (!rotation.empty()) {
-            rotation.apply(gram);
-            rotation.apply_to_output(gram);
-        }
-    }
     void undo_on_weight(matrix_view<float> w) const {
         if (!rotation.empty()) {
             rotation.undo(w);
