@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace program {
 
@@ -67,6 +68,18 @@ struct layer_options {
     float alpha = 0.5F;
 };
 
+struct inspect_options {
+    common_options common;
+    std::string model = "toy";
+    std::string calibration;
+    std::string html;
+    std::size_t calibration_tokens = 12288;
+    std::uint64_t seed = 1;
+    float alpha = 0.5F;
+    int bits = 4;
+    std::string plant;
+};
+
 struct train_toy_options {
     common_options common;
     std::string out;
@@ -75,10 +88,27 @@ struct train_toy_options {
     std::uint64_t seed = 1;
 };
 
+struct stats_options {
+    common_options common;
+    std::string model = "toy";
+    std::string calibration;
+    std::size_t calibration_tokens = 12288;
+    std::size_t context = 0;  ///< 0: 512, or what the model can take
+    std::string out;
+};
+
+struct merge_stats_options {
+    std::vector<std::string> files;
+    std::string out;
+};
+
 int eval(const eval_options& options);
 int quantize(const quantize_options& options);
 int run(const run_options& options);
 int layer(const layer_options& options);
+int stats(const stats_options& options);
+int merge_stats(const merge_stats_options& options);
+int inspect(const inspect_options& options);
 int train_toy(const train_toy_options& options);
 int list_recipes();
 

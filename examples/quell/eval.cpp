@@ -216,6 +216,7 @@ private:
         }
         quantize_setup floats = setup();
         floats.keep_float = true;
+        floats.calibration_tokens = std::min<std::size_t>(floats.calibration_tokens, 2 * rules_.context);  // any will do
         QUELL_TRY(const quantized folded, quantize_model(*base_, j, floats));
         const std::size_t rows = std::min<std::size_t>(rules_.context, 128);
         QUELL_TRY(const matrix<float> before, logits_of(*base_, rows));

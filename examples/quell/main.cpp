@@ -88,6 +88,42 @@ CLI::App* add_layer(CLI::App& app, program::layer_options& options) {
     return command;
 }
 
+CLI::App* add_stats(CLI::App& app, program::stats_options& options) {
+    CLI::App* command = app.add_subcommand("stats", "Statistics and outliers of what enters every linear");
+    command->add_option("--model", options.model, "toy, toy-gelu, FILE.gguf, FILE.safetensors or a folder");
+    command->add_option("--calib", options.calibration, "Calibration text; the toys have a built-in one");
+    command->add_option("--calib-tokens", options.calibration_tokens, "How much of it is used")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--context", options.context, "Window length in tokens; default 512")
+        ->check(CLI::Range(1, 1 << 20));
+    command->add_option("--out", options.out, "The safetensors file to write")->required();
+    add_common(*command, options.common);
+    return command;
+}
+
+CLI::App* add_inspect(CLI::App& app, program::inspect_options& options) {
+    CLI::App* command = app.add_subcommand("inspect", "A page that shows the outliers and what transforms do to them");
+    command->add_option("--model", options.model, "toy, toy-gelu, FILE.gguf, FILE.safetensors or a folder");
+    command->add_option("--calib", options.calibration, "Calibration text; the toys have a built-in one");
+    command->add_option("--html", options.html, "The page to write")->required();
+    command->add_option("--calib-tokens", options.calibration_tokens, "How much of the text is used")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--alpha", options.alpha, "Smoothing exponent")->check(CLI::Range(0.0, 1.0));
+    command->add_option("--bits", options.bits, "Of activations and weights: 4 or 8")->check(CLI::IsMember({4, 8}));
+    command->add_option("--plant", options.plant, "Plant outliers without changing the float model")
+        ->check(CLI::IsMember({"channels", "tokens", "both"}));
+    command->add_option("--seed", options.seed, "Seed of what is planted");
+    add_common(*command, options.common);
+    return command;
+}
+
+CLI::App* add_merge_stats(CLI::App& app, program::merge_stats_options& options) {
+    CLI::App* command = app.add_subcommand("merge-stats", "One file of statistics from those of several texts");
+    command->add_option("files", options.files, "Files of quell stats, in the order of their texts")->required();
+    command->add_option("--out", options.out, "The safetensors file to write")->required();
+    return command;
+}
+
 CLI::App* add_train_toy(CLI::App& app, program::train_toy_options& options) {
     CLI::App* command = app.add_subcommand("train-toy", "Train a toy transformer from nothing");
     command->add_option("--out", options.out, "The safetensors file to write")->required();
@@ -111,11 +147,17 @@ int main(int argc, char** argv) {
     program::quantize_options quantize;
     program::run_options run;
     program::layer_options layer;
+    program::stats_options stats;
+    program::merge_stats_options merge_stats;
+    program::inspect_options inspect;
     program::train_toy_options train;
     const CLI::App* eval_command = add_eval(app, eval);
     const CLI::App* quantize_command = add_quantize(app, quantize);
     const CLI::App* run_command = add_run(app, run);
     const CLI::App* layer_command = add_layer(app, layer);
+    const CLI::App* stats_command = add_stats(app, stats);
+    const CLI::App* merge_stats_command = add_merge_stats(app, merge_stats);
+    const CLI::App* inspect_command = add_inspect(app, inspect);
     const CLI::App* train_command = add_train_toy(app, train);
     app.add_subcommand("recipes", "List the recipes");
     try {
@@ -134,6 +176,15 @@ int main(int argc, char** argv) {
     }
     if (layer_command->parsed()) {
         return program::layer(layer);
+    }
+    if (stats_command->parsed()) {
+        return program::stats(stats);
+    }
+    if (merge_stats_command->parsed()) {
+        return program::merge_stats(merge_stats);
+    }
+    if (inspect_command->parsed()) {
+        return program::inspect(inspect);
     }
     if (train_command->parsed()) {
         return program::train_toy(train);

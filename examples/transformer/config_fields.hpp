@@ -5,8 +5,8 @@
 #pragma once
 
 #include "quell/core/result.hpp"
+#include "quell/core/utf8.hpp"
 #include "quell/io/json.hpp"
-#include "quell/io/utf8.hpp"
 #include "quell/report/json_fields.hpp"
 #include "quell/report/names.hpp"
 #include "transformer/config.hpp"
@@ -164,7 +164,7 @@ quell::result<Struct> from_fields(std::string_view text, const std::string& name
                                  .eos = v.eos,
                                  .unknown = v.unknown};
     for (std::size_t id = 0; id < v.tokens.size(); ++id) {
-        if (!quell::io::is_utf8(v.tokens[id].text)) {
+        if (!quell::is_utf8(v.tokens[id].text)) {
             return quell::error{quell::errc::unsupported,
                                 "token " + std::to_string(id) + " is not UTF-8 and cannot be written"};
         }

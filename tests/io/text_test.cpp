@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include "quell/io/message.hpp"
-#include "quell/io/utf8.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +10,6 @@
 namespace {
 
 using namespace std::string_view_literals;
-using quell::io::is_utf8;
 namespace io = quell::io;
 
 TEST(Message, MakesHostileNamesFitForOneLine) {
@@ -23,20 +21,6 @@ TEST(Message, MakesHostileNamesFitForOneLine) {
 TEST(Message, StartsWithTheFile) {
     const quell::error e = quell::io::failure(quell::errc::bad_value, "f", "a ", -3, " b ", std::uint64_t{1} << 63U);
     EXPECT_EQ(e.message, "f: a -3 b 9223372036854775808");
-}
-
-TEST(Utf8, AcceptsEveryLength) {
-    EXPECT_TRUE(is_utf8(""));
-    EXPECT_TRUE(is_utf8("a\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf"));
-}
-
-TEST(Utf8, RefusesWhatIsOverlongOrCutOrOutOfRange) {
-    for (const std::string_view bad :
-         {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
-          "\xf5\x80\x80\x80", "\xff", "a\xc2", "\xe2\x82", "\xf0\x90\x80", "\xc2\x20", "\xe2\x28\xa1", "\xe2\x82\x28",
-          "\xf0\x90\x80\xc0"}) {
-        EXPECT_FALSE(is_utf8(bad)) << io::quoted(bad);
-    }
 }
 
 }  // namespace

@@ -254,25 +254,4 @@ TEST_F(ApplyErrors, CalibrationThatDoesNotHappen) {
     EXPECT_EQ(message(source), "blk.0.attn_in: calibration rows of 47 values, the input carries 48");
 }
 
-TEST(RowSample, KeepsRowsAtEqualDistances) {
-    for (const std::size_t rows : {1U, 7U, 8U, 9U, 100U, 1000U}) {
-        row_sample sample(8);
-        matrix<float> x(rows, 1);
-        for (std::size_t r = 0; r < rows; ++r) {
-            x(r, 0) = static_cast<float>(r);
-        }
-        sample.add(x.view().block(0, 0, rows / 3, 1));
-        sample.add(x.view().block(rows / 3, 0, rows - rows / 3, 1));
-        const matrix<float> kept = sample.rows();
-        EXPECT_LE(kept.rows(), 8U);
-        EXPECT_GE(kept.rows(), std::min<std::size_t>(rows, 5U));
-        for (std::size_t r = 1; r < kept.rows(); ++r) {
-            EXPECT_EQ(kept(r, 0) - kept(r - 1, 0), kept(1, 0) - kept(0, 0)) << rows;
-        }
-    }
-    row_sample none;
-    none.add(random_matrix(3, 2, 1).view());
-    EXPECT_TRUE(none.empty());
-}
-
 }  // namespace

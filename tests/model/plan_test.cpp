@@ -119,7 +119,8 @@ TEST(Plan, RefusesGraphsThatContradictThemselves) {
 }
 
 TEST(PlanJson, ReadsBackWhatItWrites) {
-    const fake_engine engine;
+    fake_engine engine;
+    engine.graph.stream = {.embedding = "e", .head = "h", .final_norm = "n", .width = fake_engine::width};
     for (const std::string_view name : quant::recipe_names()) {
         const std::string text = to_text(plan_for(engine.graph, name));
         const auto read = plan_from_text(text, "plan.json");

@@ -49,7 +49,7 @@ TEST(Recipes, UnknownNamesListTheKnown) {
 TEST(Recipes, TakeAlpha) {
     const auto found = find_recipe("smoothquant-w8a8", {.alpha = 0.85F});
     ASSERT_TRUE(found);
-    EXPECT_EQ(std::get<smooth>(found->transforms.at(0).transform.policy).alpha, 0.85F);
+    EXPECT_EQ(std::get<smooth>(found->transforms.at(0).transforms.at(0).policy).alpha, 0.85F);
     EXPECT_EQ(find_recipe("smoothquant-w8a8", {.alpha = 1.5F}).error().code, errc::bad_value);
     EXPECT_EQ(find_recipe("smoothquant-w8a8", {.alpha = NAN}).error().code, errc::bad_value);
 }

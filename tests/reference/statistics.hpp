@@ -3,6 +3,8 @@
 /// Oracle of stats/: two passes in double.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <vector>
 
@@ -43,6 +45,34 @@ inline double gram_element(const std::vector<std::vector<float>>& x, std::size_t
         sum += static_cast<double>(row[i]) * static_cast<double>(row[j]);
     }
     return sum;
+}
+
+/// Σ |x_t| and Σ x_t^2 over the values of one channel.
+struct channel_sums {
+    double magnitudes = 0.0;
+    double squares = 0.0;
+};
+
+inline channel_sums sums_of_channel(const std::vector<double>& v) {
+    channel_sums sums;
+    for (const double x : v) {
+        sums.magnitudes += std::fabs(x);
+        sums.squares += x * x;
+    }
+    return sums;
+}
+
+/// Standard deviation with n - 1.
+inline double sample_deviation(const std::vector<double>& v) {
+    const auto n = static_cast<double>(v.size());
+    return v.size() < 2 ? 0.0 : std::sqrt(moments(v).variance * n / (n - 1.0));
+}
+
+/// The element of rank floor(q (n - 1)).
+template <typename T>
+T lower_quantile(std::vector<T> v, double q) {
+    std::sort(v.begin(), v.end());
+    return v[static_cast<std::size_t>(q * static_cast<double>(v.size() - 1))];
 }
 
 }  // namespace reference

@@ -6,9 +6,9 @@
 /// used straight from a mapping.
 #pragma once
 
+#include "quell/core/utf8.hpp"
 #include "quell/io/atomic_file.hpp"
 #include "quell/io/safetensors.hpp"
-#include "quell/io/utf8.hpp"
 
 #include <algorithm>
 #include <array>

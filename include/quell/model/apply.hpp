@@ -16,6 +16,7 @@
 #include "quell/packing/pack.hpp"
 #include "quell/quant/any_quantizer.hpp"
 #include "quell/quant/make_linear.hpp"
+#include "quell/quant/transform_choice.hpp"
 #include "quell/stats/finite.hpp"
 #include "quell/transforms/folding.hpp"
 #include "quell/transforms/hadamard.hpp"
@@ -66,6 +67,7 @@ private:
 class application {
 public:
     static constexpr std::uint64_t rotation_seed = 1;
+    static constexpr std::size_t choice_rows = 256;  ///< calibration rows on which clips and transforms are tried
 
     application(const engine& source, const plan& decided, const apply_options& options)
         : source_(source),
@@ -110,45 +112,32 @@ private:
         for (std::size_t i = 0; i < records_.size(); ++i) {
             input_record& record = records_[i];
             plan_of_input(i).transform.select(record.stats);
+            for (const quant::any_transform& candidate : plan_of_input(i).candidates) {
+                candidate.select(record.stats);
+            }
             for (const std::size_t s : source_.graph.readers_of(i)) {
-                if (!stays_float(s)) {
+                if (!plan_of_site(s).is_float()) {
                     quant::select_collectors(record.stats, plan_of_input(i).transform, plan_of_site(s).activations);
-                    record.sample = row_sample(options_.sample_rows);
-                    record.wanted = options_.sample_rows > 0;
+                    const bool looks_at_rows =
+                        plan_of_site(s).activations.needs_clip() || !plan_of_input(i).candidates.empty();
+                    const std::size_t rows = std::max(options_.sample_rows, looks_at_rows ? choice_rows : 0);
+                    record.sample = row_sample(rows);
+                    record.wanted = rows > 0;
                 }
             }
             record.wanted = record.wanted || record.stats.any_selected();
         }
         report_progress(options_.progress, "calibrate", model_.decided.recipe, 0, 1);
         if (const auto status = calibrate(source_, records_); !status) {
-            return cause_of(status.error());
+            return cause_of(status.error(), source_);
         }
         report_progress(options_.progress, "calibrate", model_.decided.recipe, 1, 1);
         return {};
     }
 
-    /// A weight that is not finite makes activations that are not: it is the better message.
-    [[nodiscard]] error cause_of(const error& problem) const {
-        for (std::size_t s = 0; s < source_.graph.sites.size(); ++s) {
-            if (const auto w = problem.code == errc::bad_value ? fetch(s) : matrix<float>(); !w) {
-                return w.error();
-            }
-        }
-        return problem;
-    }
-
     /// The weight of a site, its rows divided where they took the scales of an input that they feed.
     [[nodiscard]] result<matrix<float>> fetch(std::size_t at) const {
-        const site& s = source_.graph.sites[at];
-        QUELL_TRY(matrix<float> w, source_.weight(s));
-        if (w.rows() != s.out_features || w.cols() != s.in_features) {
-            return error{errc::bad_shape, s.name + ": the weight is " + std::to_string(w.rows()) + " x " +
-                                              std::to_string(w.cols()) + ", the graph says " +
-                                              std::to_string(s.out_features) + " x " + std::to_string(s.in_features)};
-        }
-        if (const auto finite = stats::check_finite(std::as_const(w).view()); !finite) {
-            return finite.error().in(s.name);
-        }
+        QUELL_TRY(matrix<float> w, fetch_weight(source_, source_.graph.sites[at]));
         if (!row_divisors_[at].empty()) {
             transforms::divide_rows(w.view(), row_divisors_[at]);
         }
@@ -226,10 +215,27 @@ private:
     /// The change of one input. Consumers come before producers: a scale that goes into the rows of a linear changes
     /// the weight that the input in front of that linear decides by.
     result<void> decide(std::size_t i) {
-        const input_plan& decided = plan_of_input(i);
-        if (decided.target == scale_target::stream) {
-            return move_gain(i);
+        if (plan_of_input(i).target == scale_target::stream) {
+            QUELL_TRY_VOID(move_gain(i));
+        } else {
+            QUELL_TRY_VOID(change_input(i));
         }
+        const matrix<float> rows = records_[i].sample.rows();
+        quant::activation_scheme latest;
+        for (const std::size_t s : source_.graph.readers_of(i)) {
+            quant::activation_scheme& form = plan_of_site(s).activations;
+            if (stays_float(s)) {
+                continue;
+            }
+            const bool is_known = form.needs_clip() && latest.bits == form.bits && latest.reach == form.reach;
+            form = is_known ? latest : quant::with_clip(form, rows.view(), changes_[i], options_.threads);
+            latest = form;
+        }
+        return {};
+    }
+
+    result<void> change_input(std::size_t i) {
+        input_plan& decided = plan_of_input(i);
         std::vector<matrix<float>> weights;
         std::vector<matrix_view<const float>> views;
         for (const std::size_t s : source_.graph.readers_of(i)) {
@@ -238,8 +244,33 @@ private:
                 views.push_back(std::as_const(weights.emplace_back(std::move(w))).view());
             }
         }
+        if (!decided.candidates.empty()) {
+            QUELL_TRY_VOID(choose(i, views));
+        }
         changes_[i] = decided.transform.prepare(records_[i].stats, {}, views);
         return fold(i);
+    }
+
+    result<void> choose(std::size_t i, quant::weight_views weights) {
+        input_plan& decided = plan_of_input(i);
+        const matrix<float> rows = records_[i].sample.rows();
+        quant::layer_error_options rounding;
+        for (const std::size_t s : source_.graph.readers_of(i)) {
+            if (!plan_of_site(s).is_float()) {
+                rounding.weight_bits = plan_of_site(s).weights.bits;
+                rounding.activation_bits = plan_of_site(s).activations.bits;
+            }
+        }
+        auto best = quant::choose_transform(decided.candidates, {records_[i].stats, rows.view(), weights}, rounding,
+                                            options_.threads);
+        if (!best) {
+            return best.error().in(decided.name);
+        }
+        decided.transform = *best;
+        decided.candidates.clear();
+        settle(decided);
+        report_progress(options_.progress, "choose", decided.name, records_.size() - i, records_.size());
+        return {};
     }
 
     /// In a rotated stream the gain goes into the readers.

@@ -4,69 +4,24 @@
 /// need any, and keeps a few rows of each where outputs will be compared.
 #pragma once
 
-#include "quell/core/matrix.hpp"
 #include "quell/core/result.hpp"
 #include "quell/core/target.hpp"
+#include "quell/core/views.hpp"
 #include "quell/model/engine.hpp"
+#include "quell/model/row_sample.hpp"
 #include "quell/quant/any_quantizer.hpp"
-#include "quell/stats/finite.hpp"
+#include "quell/stats/absmax.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
-#include <vector>
 
 namespace quell::model {
 inline namespace QUELL_BASELINE {
-
-/// Rows at equal distances of a stream whose length is not known: when it is full, every other row goes.
-class row_sample {
-public:
-    row_sample() = default;
-    /// Keeps more than half of `most` rows, at most `most`; 0 keeps none.
-    explicit row_sample(std::size_t most) : most_(most) {}
-
-    void add(matrix_view<const float> x) {
-        for (std::size_t r = 0; r < x.rows() && most_ > 0; ++r, ++seen_) {
-            if (seen_ % distance_ != 0) {
-                continue;
-            }
-            if (rows_.size() == most_) {
-                thin_out();
-            }
-            if (seen_ % distance_ == 0) {
-                rows_.emplace_back(x.row(r).begin(), x.row(r).end());
-            }
-        }
-    }
-
-    [[nodiscard]] bool empty() const { return rows_.empty(); }
-    [[nodiscard]] matrix<float> rows() const {
-        matrix<float> all(rows_.size(), rows_.empty() ? 0 : rows_[0].size());
-        for (std::size_t r = 0; r < rows_.size(); ++r) {
-            std::copy(rows_[r].begin(), rows_[r].end(), all.row(r).begin());
-        }
-        return all;
-    }
-
-private:
-    void thin_out() {
-        distance_ *= 2;
-        for (std::size_t r = 1; 2 * r < rows_.size(); ++r) {
-            rows_[r] = std::move(rows_[2 * r]);
-        }
-        rows_.resize((rows_.size() + 1) / 2);
-    }
-
-    std::size_t most_ = 0;
-    std::size_t distance_ = 1;
-    std::size_t seen_ = 0;
-    std::vector<std::vector<float>> rows_;
-};
 
 /// What calibration leaves behind for one input. Selected collectors and a sample that wants rows are fed.
 struct input_record {
@@ -77,13 +32,21 @@ struct input_record {
 
 namespace detail {
 
-[[nodiscard]] inline result<void> check_record(const input_record& record, const input_point& point) {
-    if (record.stats.count() == 0) {
+[[nodiscard]] inline result<void> check_width(const input_point& point, matrix_view<const float> x) {
+    if (x.cols() != point.features) {
+        return error{errc::bad_shape, point.name + ": calibration rows of " + std::to_string(x.cols()) +
+                                          " values, the input carries " + std::to_string(point.features)};
+    }
+    return {};
+}
+
+/// `seen` may be null where nobody collected maxima.
+[[nodiscard]] inline result<void> check_seen(const input_point& point, std::uint64_t rows, const stats::absmax* seen) {
+    if (rows == 0) {
         return error{errc::not_found, point.name + ": the calibration showed no rows of it"};
     }
-    const auto* absmax = record.stats.find<stats::absmax>();
-    for (std::size_t c = 0; absmax != nullptr && c < absmax->per_channel().size(); ++c) {
-        if (!std::isfinite(absmax->per_channel()[c])) {
+    for (std::size_t c = 0; seen != nullptr && c < seen->per_channel().size(); ++c) {
+        if (!std::isfinite(seen->per_channel()[c])) {
             return error{errc::bad_value,
                          point.name + ": activations of channel " + std::to_string(c) + " are not all finite numbers"};
         }
@@ -110,18 +73,17 @@ namespace detail {
         if (problem || input >= records.size() || !records[input].wanted) {
             return;
         }
-        const input_point& point = source.graph.inputs[input];
-        if (x.cols() != point.features) {
-            problem = error{errc::bad_shape, point.name + ": calibration rows of " + std::to_string(x.cols()) +
-                                                 " values, the input carries " + std::to_string(point.features)};
+        if (const auto width = detail::check_width(source.graph.inputs[input], x); !width) {
+            problem = width.error();
             return;
         }
         records[input].stats.add(x);
         records[input].sample.add(x);
     }));
     for (std::size_t i = 0; i < records.size() && !problem; ++i) {
-        if (const auto status = detail::check_record(records[i], source.graph.inputs[i]);
-            records[i].wanted && !status) {
+        const auto status = detail::check_seen(source.graph.inputs[i], records[i].stats.count(),
+                                               records[i].stats.find<stats::absmax>());
+        if (records[i].wanted && !status) {
             problem = status.error();
         }
     }

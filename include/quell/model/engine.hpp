@@ -12,6 +12,7 @@
 #include "quell/model/plan.hpp"
 #include "quell/quant/forward.hpp"
 #include "quell/report/layer_report.hpp"
+#include "quell/stats/finite.hpp"
 
 #include <cstddef>
 #include <functional>
@@ -19,6 +20,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace quell::model {
@@ -41,6 +43,35 @@ struct stream_tables {
     matrix<float> embedding;
     matrix<float> head;
 };
+
+/// The weight of a site, of the shape that the graph says, finite.
+///
+/// Errors   errc::bad_shape, errc::bad_value with the name of the site; the engine's own.
+[[nodiscard]] inline result<matrix<float>> fetch_weight(const engine& source, const site& s) {
+    auto w = source.weight(s);
+    if (!w) {
+        return w;
+    }
+    if (w->rows() != s.out_features || w->cols() != s.in_features) {
+        return error{errc::bad_shape, s.name + ": the weight is " + std::to_string(w->rows()) + " x " +
+                                          std::to_string(w->cols()) + ", the graph says " +
+                                          std::to_string(s.out_features) + " x " + std::to_string(s.in_features)};
+    }
+    if (const auto finite = stats::check_finite(std::as_const(*w).view()); !finite) {
+        return finite.error().in(s.name);
+    }
+    return w;
+}
+
+/// The better message for activations that are not finite: a weight that is not, where there is one.
+[[nodiscard]] inline error cause_of(const error& problem, const engine& source) {
+    for (const site& s : source.graph.sites) {
+        if (const auto w = problem.code == errc::bad_value ? fetch_weight(source, s) : matrix<float>(); !w) {
+            return w.error();
+        }
+    }
+    return problem;
+}
 
 /// What the engine runs from now on.
 struct quantized_model {

@@ -46,6 +46,7 @@ enum class stream_basis : std::uint8_t {
 struct input_plan {
     std::string name;
     quant::any_transform transform = {};
+    std::vector<quant::any_transform> candidates = {};  ///< apply() takes the best for `transform`; empty: no choice
     scale_target target = scale_target::none;
     std::string folded_into = {};  ///< the norm gain or the linear, where that is the target
     std::string reason = {};       ///< why it is not folded
@@ -223,7 +224,8 @@ template <typename Planned, typename Named>
 
 [[nodiscard]] inline result<void> check_input(const graph& g, std::size_t index, const plan& all) {
     const input_plan& decided = all.inputs[index];
-    const bool unchanged = std::holds_alternative<quant::no_transform>(decided.transform.policy);
+    const bool unchanged =
+        decided.candidates.empty() && std::holds_alternative<quant::no_transform>(decided.transform.policy);
     if (unchanged != (decided.target == scale_target::none)) {
         return error{errc::bad_format, unchanged ? "a target, but no transform" : "a transform without a target"};
     }
@@ -243,12 +245,17 @@ template <typename Planned, typename Named>
         return error{errc::bad_format,
                      "its scale folds into " + g.inputs[index].producer + ", not into '" + decided.folded_into + "'"};
     }
+    for (const quant::any_transform& candidate : decided.candidates) {
+        QUELL_TRY_VOID(check_options(candidate));
+    }
     return check_options(decided.transform);
 }
 
 /// A scale for the whole tensor comes from the maxima of the channels, which say nothing of what a rotation mixes.
 [[nodiscard]] inline result<void> check_static(const site_plan& decided, const input_plan& input) {
-    if (decided.activations.needs_calibration() && input.transform.rotates()) {
+    const bool rotates = std::any_of(input.candidates.begin(), input.candidates.end(),
+                                     [](const quant::any_transform& t) { return t.rotates(); });
+    if (decided.activations.needs_scale() && (rotates || input.transform.rotates())) {
         return error{errc::unsupported, "a static activation scale behind a rotation"};
     }
     return {};
@@ -358,6 +365,16 @@ inline void place_scales(const graph& g, std::size_t index, input_plan& decided)
     decided.folded_into.clear();
 }
 
+/// Takes back the place of scales where the transform has none.
+inline void settle(input_plan& decided) {
+    if (!decided.candidates.empty() || decided.transform.scales()) {
+        return;
+    }
+    decided.target = decided.transform.rotates() ? scale_target::online : scale_target::none;
+    decided.folded_into.clear();
+    decided.reason.clear();
+}
+
 [[nodiscard]] inline input_plan plan_input(const graph& g, std::size_t index, const quant::recipe& recipe,
                                            const std::vector<site_plan>& sites) {
     input_plan decided{.name = g.inputs[index].name};
@@ -375,12 +392,10 @@ inline void place_scales(const graph& g, std::size_t index, input_plan& decided)
     if (!any_quantized || rule == recipe.transforms.end()) {
         return decided;
     }
-    decided.transform = rule->transform;
-    if (decided.transform.scales()) {
-        place_scales(g, index, decided);
-    } else {
-        decided.target = scale_target::online;
-    }
+    decided.transform = rule->transforms.front();
+    decided.candidates = rule->transforms.size() > 1 ? rule->transforms : decided.candidates;
+    place_scales(g, index, decided);
+    settle(decided);
     return decided;
 }
 

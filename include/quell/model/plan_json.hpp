@@ -39,7 +39,8 @@ requires(std::same_as<std::remove_const_t<Policy>, rotate>) void options(Visit& 
 }
 
 template <typename Visit, typename Policy>
-requires(std::same_as<std::remove_const_t<Policy>, smooth_rotate>) void options(Visit& visit, Policy& policy) {
+requires(std::same_as<std::remove_const_t<Policy>, smooth_rotate> ||
+         std::same_as<std::remove_const_t<Policy>, balance_rotate>) void options(Visit& visit, Policy& policy) {
     visit("alpha", policy.alpha);
     visit("reach", policy.reach);
 }
@@ -107,6 +108,7 @@ template <typename Visit, typename Plan>
 requires(std::same_as<std::remove_const_t<Plan>, input_plan>) void fields(Visit& visit, Plan& decided) {
     visit("name", decided.name);
     visit("transform", decided.transform);
+    visit("candidates", decided.candidates);
     visit("target", decided.target);
     visit("folded_into", decided.folded_into);
     visit("reason", decided.reason);

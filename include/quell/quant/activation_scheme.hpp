@@ -17,13 +17,16 @@ inline namespace QUELL_BASELINE {
 struct activation_scheme {
     int bits = 8;                            ///< 8, 4, or 32: float
     granularity reach = granularity::token;  ///< token: scale taken at run time; tensor: `static_scale` for all
-    float clip = 1.0F;                       ///< the scale covers clip * absmax, in (0, 1]
+    float clip = 1.0F;                       ///< the scale covers clip * absmax, in (0, 1]; 0: still to be searched
     float static_scale = 0.0F;               ///< with granularity::tensor only; 0: still to be calibrated
 
     [[nodiscard]] bool is_float() const { return bits == 32; }
-    [[nodiscard]] bool needs_calibration() const {
+    /// Needs maxima of the activations, and needs rows of them.
+    [[nodiscard]] bool needs_scale() const {
         return !is_float() && reach == granularity::tensor && static_scale == 0.0F;
     }
+    [[nodiscard]] bool needs_clip() const { return !is_float() && clip == 0.0F; }
+    [[nodiscard]] bool needs_calibration() const { return needs_scale() || needs_clip(); }
 
     friend bool operator==(const activation_scheme&, const activation_scheme&) = default;
 };
@@ -44,8 +47,11 @@ requires(std::same_as<std::remove_const_t<Scheme>, activation_scheme>) void fiel
     if (form.reach != granularity::token && form.reach != granularity::tensor) {
         return error{errc::unsupported, "activation scales reach over a token or a tensor, nothing else"};
     }
-    if (!(form.clip > 0.0F && form.clip <= 1.0F)) {
+    if (!(form.clip >= 0.0F && form.clip <= 1.0F)) {
         return error{errc::bad_value, "activation clip " + std::to_string(form.clip) + " is not in (0, 1]"};
+    }
+    if (form.clip == 0.0F && form.reach != granularity::token) {
+        return error{errc::unsupported, "a clip is searched for scales of tokens, not for one of a tensor"};
     }
     if (!(form.static_scale >= 0.0F && form.static_scale <= 1e30F)) {
         return error{errc::bad_value, "static activation scale " + std::to_string(form.static_scale)};

@@ -12,6 +12,7 @@
 #include "quell/rounding/gptq.hpp"
 #include "quell/rounding/rtn.hpp"
 #include "quell/stats/absmax.hpp"
+#include "quell/stats/token_energy.hpp"
 
 #include <concepts>
 #include <cstdint>
@@ -81,7 +82,7 @@ private:
 };
 
 /// Every collector that a policy below asks for.
-using any_stats = collector_set<stats::absmax>;
+using any_stats = collector_set<stats::absmax, stats::token_energy>;
 
 /// The word for a policy in plans and reports.
 template <typename Policy>
@@ -101,14 +102,19 @@ template <typename... Policies>
 }  // namespace detail
 
 struct any_transform {
-    std::variant<no_transform, smooth, rotate, smooth_rotate> policy;
+    std::variant<no_transform, smooth, rotate, smooth_rotate, balance_rotate> policy;
 
     [[nodiscard]] std::string_view name() const { return detail::name_of(policy); }
-    [[nodiscard]] bool scales() const {
-        return std::holds_alternative<smooth>(policy) || std::holds_alternative<smooth_rotate>(policy);
-    }
+    /// Whether the change has divisors, and whether it has a rotation.
+    [[nodiscard]] bool scales() const { return needs_statistics(); }
     [[nodiscard]] bool rotates() const {
-        return std::holds_alternative<rotate>(policy) || std::holds_alternative<smooth_rotate>(policy);
+        return std::visit(
+            [](const auto& p) {
+                return requires {
+                    p.reach;
+                };
+            },
+            policy);
     }
     /// Switches on the collectors that the policy reads.
     void select(any_stats& stats) const {
@@ -132,7 +138,7 @@ struct any_transform {
 /// Switches on the collectors that a transform and an activation scheme read.
 inline void select_collectors(any_stats& seen, const any_transform& transform, const activation_scheme& activations) {
     transform.select(seen);
-    if (activations.needs_calibration()) {
+    if (activations.needs_scale()) {
         seen.select<stats::absmax>();
     }
 }

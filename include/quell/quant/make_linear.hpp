@@ -14,6 +14,7 @@
 #include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/forward.hpp"
 #include "quell/quant/quantizer.hpp"
+#include "quell/rounding/activation_clip.hpp"
 #include "quell/stats/absmax.hpp"
 #include "quell/stats/finite.hpp"
 
@@ -40,7 +41,7 @@ struct linear_form {
 /// Requires stats::absmax in `seen` where the scheme needs calibration.
 template <collector Stats>
 [[nodiscard]] activation_scheme calibrated(activation_scheme form, const Stats& seen, const input_change& change) {
-    if (!form.needs_calibration()) {
+    if (!form.needs_scale()) {
         return form;
     }
     const auto* absmax = find_statistic<stats::absmax>(seen);
@@ -52,6 +53,19 @@ template <collector Stats>
     }
     const float codes = form.bits == 8 ? 127.0F : 7.0F;
     form.static_scale = largest > 0.0F ? std::max(form.clip * largest / codes, 0x1p-126F) : 1.0F;
+    return form;
+}
+
+/// The scheme with the clip that loses least on these rows, if it still needs one.
+///
+/// Shapes   rows [tokens, in], before the change.
+[[nodiscard]] inline activation_scheme with_clip(activation_scheme form, matrix_view<const float> rows,
+                                                 const input_change& change, const executor& threads = {}) {
+    if (form.needs_clip()) {
+        matrix<float> changed = matrix<float>::copy_of(rows);
+        change.apply_to_input(changed.view());
+        form.clip = rounding::find_activation_clip(changed.view(), form.bits, threads);
+    }
     return form;
 }
 
@@ -106,10 +120,10 @@ requires std::same_as<typename Layout::packed, packing::packed_matrix>
                                                    std::span<const float> bias = {},
                                                    matrix_view<const float> inputs = {}, const executor& threads = {}) {
     QUELL_TRY_VOID(detail::check_layer(w, bias));
-    if (form.activations.needs_calibration() && find_statistic<stats::absmax>(how.stats) == nullptr) {
+    if (form.activations.needs_scale() && find_statistic<stats::absmax>(how.stats) == nullptr) {
         return error{errc::unsupported, "static activation scales need a composition that collects absmax"};
     }
-    if (detail::wants_rows(how.stats)) {
+    if (detail::wants_rows(how.stats) || form.activations.needs_clip()) {
         QUELL_TRY_VOID(detail::check_inputs(inputs, w));
         how.collect(inputs);
     }
@@ -117,7 +131,8 @@ requires std::same_as<typename Layout::packed, packing::packed_matrix>
     const matrix_view<float> view = changed.view();
     const input_change change = how.reshape({&view, 1});
     QUELL_TRY(packing::packed_matrix packed, how.round(view, form.weights, {}, threads));
-    const activation_scheme activations = calibrated(form.activations, how.stats, change);
+    const activation_scheme activations =
+        with_clip(calibrated(form.activations, how.stats, change), inputs, change, threads);
     return quantized_linear::make(std::move(packed), activations, bias, online_part(change));
 }
 

@@ -8,6 +8,7 @@
 #include "quell/packing/packed_matrix.hpp"
 #include "quell/quant/concepts.hpp"
 #include "quell/stats/absmax.hpp"
+#include "quell/stats/token_energy.hpp"
 #include "quell/transforms/hadamard.hpp"
 #include "quell/transforms/smooth.hpp"
 
@@ -97,6 +98,27 @@ struct smooth_rotate {
         input_change change = smooth{.alpha = alpha}.prepare(seen, channels, weights);
         change.rotation = rotate{.reach = reach}.prepare(seen, channels, weights).rotation;
         return change;
+    }
+};
+
+/// Scales that balance the energy of activations and weights, then the rotation for which they are the best.
+///
+/// Source   Ours; transforms/smooth.hpp.
+struct balance_rotate {
+    static constexpr std::string_view name = "balance+rotate";
+    using statistics = stats::token_energy;
+
+    float alpha = 0.5F;
+    transforms::rotation reach = transforms::rotation::full;
+
+    [[nodiscard]] input_change prepare(const statistics& seen, const channel_set& channels,
+                                       weight_views weights) const {
+        buffer<float> divisors = transforms::balance_scales(seen.shares(), weights, static_cast<double>(alpha));
+        for (std::size_t j = 0; j < divisors.size(); ++j) {
+            divisors[j] = channels.contains(j) ? divisors[j] : 1.0F;
+        }
+        return {.divisors = std::move(divisors),
+                .rotation = rotate{.reach = reach}.prepare(seen, channels, weights).rotation};
     }
 };
 

@@ -31,8 +31,9 @@ public:
                                                        std::span<const float> bias = {}, online_input online = {}) {
         QUELL_TRY_VOID(check(activations));
         if (activations.is_float() || activations.needs_calibration()) {
-            return error{errc::unsupported, activations.is_float() ? "integer weights need activations of 4 or 8 bits"
-                                                                   : "a static activation scale was never calibrated"};
+            return error{errc::unsupported, activations.is_float()
+                                                ? "integer weights need activations of 4 or 8 bits"
+                                                : "the scale or the clip of the activations was never calibrated"};
         }
         if (weight.panels().shape.format == kernels::panel_format::f32) {
             return error{errc::unsupported, "the packed weight is in float"};

@@ -32,7 +32,7 @@ inline namespace QUELL_BASELINE {
     if (how.needs_calibration() && inputs.rows() == 0) {
         return error{errc::not_found, "the recipe " + how.name + " needs rows of inputs"};
     }
-    const any_transform transform = how.transforms.empty() ? any_transform{} : how.transforms.front().transform;
+    const any_transform transform = how.transforms.empty() ? any_transform{} : how.transforms.front().transforms.back();
     any_quantizer<> quantizer{.transform = transform, .solver = how.solver};
     select_collectors(quantizer.stats, transform, how.activations);
     QUELL_TRY(quantized_linear layer,

@@ -27,9 +27,9 @@ enum class input_choice : std::uint8_t {
     product_fed,  ///< those that are a product with the output of a linear: of down in a gated feed-forward
 };
 
-/// A transform and the inputs that it is meant for.
+/// Transforms, of which each input takes the best, and the inputs that they are meant for.
 struct input_rule {
-    any_transform transform = {};
+    std::vector<any_transform> transforms = {};
     input_choice inputs = input_choice::all;
 };
 
@@ -47,8 +47,9 @@ struct recipe {
     [[nodiscard]] bool is_float() const { return weights.bits == 32; }
     [[nodiscard]] bool needs_calibration() const {
         return activations.needs_calibration() ||
-               std::any_of(transforms.begin(), transforms.end(),
-                           [](const input_rule& rule) { return rule.transform.needs_statistics(); });
+               std::any_of(transforms.begin(), transforms.end(), [](const input_rule& rule) {
+                   return rule.transforms.size() > 1 || rule.transforms.front().needs_statistics();
+               });
     }
 };
 
@@ -77,25 +78,43 @@ inline recipe searched(const scheme& weights, const activation_scheme& activatio
     return {.name = {}, .weights = weights, .activations = activations, .solver = {rounding::rtn{}}};
 }
 
-inline recipe smoothed(recipe base, float alpha) {
-    base.transforms = {{{smooth{.alpha = alpha}}, input_choice::norm_fed}};
+inline recipe smoothed(recipe base, const recipe_options& o) {
+    base.transforms = {{{{smooth{.alpha = o.alpha}}}, input_choice::norm_fed}};
     return base;
 }
 
 inline recipe rotated(recipe base) {
     base.rotates_stream = true;
-    base.transforms = {{{rotate{}}, input_choice::all}};
+    base.transforms = {{{{rotate{}}}, input_choice::all}};
     return base;
 }
 
-inline recipe smoothed_and_rotated(recipe base, float alpha) {
-    base.rotates_stream = true;
-    base.transforms = {{{smooth_rotate{.alpha = alpha}}, input_choice::product_fed}, {{rotate{}}, input_choice::all}};
+inline recipe smoothed_and_rotated(recipe base, const recipe_options& o) {
+    base = rotated(std::move(base));
+    base.transforms.insert(base.transforms.begin(), {{{smooth_rotate{.alpha = o.alpha}}}, input_choice::product_fed});
     return base;
 }
 
-inline recipe hybrid(recipe base, float alpha) {
-    base.transforms = {{{smooth_rotate{.alpha = alpha}}, input_choice::all}};
+inline recipe hybrid(recipe base, const recipe_options& o) {
+    base.transforms = {{{{smooth_rotate{.alpha = o.alpha}}}, input_choice::all}};
+    return base;
+}
+
+inline recipe balanced(recipe base, const recipe_options& o) {
+    base.transforms = {{{{balance_rotate{.alpha = o.alpha}}}, input_choice::all}};
+    return base;
+}
+
+/// The four of the paper, and ours.
+inline recipe best_transform(recipe base, const recipe_options& o) {
+    base.transforms = {{{{no_transform{}},
+                         {smooth{.alpha = o.alpha}},
+                         {rotate{}},
+                         {smooth_rotate{.alpha = o.alpha}},
+                         {balance_rotate{.alpha = 0.4F}},
+                         {balance_rotate{.alpha = 0.5F}},
+                         {balance_rotate{.alpha = 0.6F}}},
+                        input_choice::all}};
     return base;
 }
 
@@ -115,14 +134,19 @@ inline constexpr named_recipe all_recipes[] = {
     {"rtn-w4a8-g128", [](const recipe_options&) { return searched(int4_groups(128, scale_type::f16), {}); }},
     {"rtn-w4a8-g32", [](const recipe_options&) { return searched(int4_groups(32, scale_type::f16), {}); }},
     {"rtn-w4a4", [](const recipe_options&) { return searched(int4_rows, int4_tokens); }},
-    {"smoothquant-w8a8", [](const recipe_options& o) { return smoothed(searched(int8_rows, {}), o.alpha); }},
-    {"smoothquant-w4a4", [](const recipe_options& o) { return smoothed(searched(int4_rows, int4_tokens), o.alpha); }},
+    {"smoothquant-w8a8", [](const recipe_options& o) { return smoothed(searched(int8_rows, {}), o); }},
+    {"smoothquant-w4a4", [](const recipe_options& o) { return smoothed(searched(int4_rows, int4_tokens), o); }},
     {"quarot-w4a4-rtn", [](const recipe_options&) { return rotated(searched(int4_rows, int4_tokens)); }},
     {"smoothrot-w4a4-rtn",
-     [](const recipe_options& o) { return smoothed_and_rotated(searched(int4_rows, int4_tokens), o.alpha); }},
-    {"hybrid-w4a4-rtn", [](const recipe_options& o) { return hybrid(searched(int4_rows, int4_tokens), o.alpha); }},
-    {"hybrid-w4a8-rtn", [](const recipe_options& o) { return hybrid(searched(int4_rows, {}), o.alpha); }},
-    {"hybrid-w8a8", [](const recipe_options& o) { return hybrid(searched(int8_rows, {}), o.alpha); }},
+     [](const recipe_options& o) { return smoothed_and_rotated(searched(int4_rows, int4_tokens), o); }},
+    {"hybrid-w4a4-rtn", [](const recipe_options& o) { return hybrid(searched(int4_rows, int4_tokens), o); }},
+    {"balance-w4a4-rtn", [](const recipe_options& o) { return balanced(searched(int4_rows, int4_tokens), o); }},
+    {"balance-clip-w4a4-rtn",
+     [](const recipe_options& o) { return balanced(searched(int4_rows, {.bits = 4, .clip = 0.0F}), o); }},
+    {"auto-transform-w4a4-rtn",
+     [](const recipe_options& o) { return best_transform(searched(int4_rows, int4_tokens), o); }},
+    {"hybrid-w4a8-rtn", [](const recipe_options& o) { return hybrid(searched(int4_rows, {}), o); }},
+    {"hybrid-w8a8", [](const recipe_options& o) { return hybrid(searched(int8_rows, {}), o); }},
 };
 
 }  // namespace detail

@@ -7,6 +7,7 @@
 #include "quell/core/views.hpp"
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 
 namespace quell::stats {
@@ -20,6 +21,15 @@ concept collector = std::copyable<C> && std::default_initializable<C> &&
     c.add(x);
     c.merge(const_c);
     { const_c.count() } -> std::same_as<std::uint64_t>;
+};
+
+/// A collector that keeps its channels apart, so that threads may share the columns of the same rows. After
+/// `announce(rows, channels)`, `add_columns(x, first)` adds columns `first` ... of these rows: each column as a whole,
+/// its rows in order, in one call or in several. `add(x)` does both.
+template <typename C>
+concept channelwise_collector = collector<C> && requires(C& c, matrix_view<const float> x, std::size_t n) {
+    c.announce(n, n);
+    c.add_columns(x, n);
 };
 
 }  // namespace QUELL_BASELINE

@@ -5,12 +5,11 @@
 
 #include "quell/core/result.hpp"
 #include "quell/core/views.hpp"
+#include "quell/stats/absmax.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string>
 
@@ -18,11 +17,7 @@ namespace quell::stats {
 inline namespace QUELL_BASELINE {
 
 [[nodiscard]] inline bool all_finite(std::span<const float> values) {
-    std::uint32_t largest = 0;
-    for (const float v : values) {
-        largest = std::max(largest, std::bit_cast<std::uint32_t>(v) & 0x7fffffffU);
-    }
-    return largest < 0x7f800000U;
+    return detail::largest_magnitude(values) < 0x7f800000U;
 }
 
 /// Errors   errc::bad_value naming the first row, its first column and the value.

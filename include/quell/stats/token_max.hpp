@@ -21,11 +21,7 @@ class token_max {
 public:
     void add(matrix_view<const float> x) {
         for (std::size_t r = 0; r < x.rows(); ++r) {
-            std::uint32_t largest = 0;
-            for (const float v : x.row(r)) {
-                largest = detail::larger_magnitude(largest, v);
-            }
-            values_.push_back(std::bit_cast<float>(largest));
+            values_.push_back(std::bit_cast<float>(detail::largest_magnitude(x.row(r))));
         }
     }
 

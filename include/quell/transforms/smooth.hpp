@@ -75,6 +75,36 @@ namespace detail {
     return scales;
 }
 
+/// s_j = (e_j^alpha / sum_l |W_l[:, j]|^2^(1 - alpha))^(1/2), for a rotation behind it.
+///
+/// A rotation makes the rounding error of activations and of weights white: each costs |x / s|^2 |W diag(s)|^2, which
+/// at alpha = 1/2 is the least that any s reaches (Cauchy and Schwarz). With e from stats::token_energy the tokens
+/// count alike, and a massive one does not decide the scales of all.
+///
+/// Shapes   energy [in], mean of x_j^2 or of its share of a token; every weight [out_l, in]; the result [in].
+/// Requires finite values. A channel without energy, or without weight, gets scale 1.
+/// Source   Ours; the form of SmoothQuant, arXiv 2211.10438, with root mean squares instead of maxima.
+[[nodiscard]] inline buffer<float> balance_scales(std::span<const double> energy,
+                                                  std::span<const matrix_view<const float>> weights, double alpha) {
+    std::vector<double> heaviness(energy.size(), 0.0);
+    for (const matrix_view<const float>& w : weights) {
+        QUELL_EXPECTS(w.cols() == energy.size(), "weights as wide as the input");
+        for (std::size_t r = 0; r < w.rows(); ++r) {
+            for (std::size_t j = 0; j < energy.size(); ++j) {
+                const auto v = static_cast<double>(w(r, j));
+                heaviness[j] += v * v;
+            }
+        }
+    }
+    buffer<float> scales(energy.size());
+    for (std::size_t j = 0; j < scales.size(); ++j) {
+        const bool is_dead = !(energy[j] > 0.0) || !(heaviness[j] > 0.0);
+        const double s = std::sqrt(std::pow(energy[j], alpha) / std::pow(heaviness[j], 1.0 - alpha));
+        scales[j] = is_dead ? 1.0F : static_cast<float>(std::clamp(s, 1e-10, 1e10));
+    }
+    return scales;
+}
+
 /// The transform T = diag(1 / s): x / s online, W diag(s) in the weight.
 class smooth {
 public:
