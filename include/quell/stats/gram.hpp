@@ -10,10 +10,11 @@
 #include "quell/core/views.hpp"
 #include "quell/kernels/dispatch.hpp"
 #include "quell/kernels/panels.hpp"
+#include "quell/stats/absmax.hpp"
 #include "quell/stats/collector.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -60,39 +61,23 @@ struct triangle_bands {
     }
 };
 
-/// Passes over NaN.
-[[nodiscard]] inline float largest_magnitude(std::span<const float> row) {
-    constexpr std::size_t lanes = 16;
-    float largest[lanes] = {};
-    std::size_t i = 0;
-    for (; i + lanes <= row.size(); i += lanes) {
-        for (std::size_t k = 0; k < lanes; ++k) {
-            const float v = std::fabs(row[i + k]);
-            largest[k] = largest[k] < v ? v : largest[k];
-        }
-    }
-    for (; i < row.size(); ++i) {
-        largest[0] = std::max(largest[0], std::fabs(row[i]));
-    }
-    return *std::max_element(largest, largest + lanes);
-}
-
 /// Rows whose largest magnitude exceeds 16 times the median row's, the first 16 of them: in a sum in float the rest of
 /// their chunk would drown.
 [[nodiscard]] inline std::vector<std::size_t> massive_rows(matrix_view<const float> x, const executor& threads) {
-    std::vector<float> largest(x.rows());
+    std::vector<std::uint32_t> largest(x.rows());  // bits of magnitudes order as the magnitudes, NaN above all
     constexpr std::size_t rows_per_task = 32;
     threads.parallel_for((x.rows() + rows_per_task - 1) / rows_per_task, [&](std::size_t task) {
         for (std::size_t t = task * rows_per_task; t < std::min(x.rows(), (task + 1) * rows_per_task); ++t) {
             largest[t] = largest_magnitude(x.row(t));
         }
     });
-    std::vector<float> sorted = largest;
+    std::vector<std::uint32_t> sorted = largest;
     const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
     std::nth_element(sorted.begin(), middle, sorted.end());
+    const float limit = 16.0F * std::bit_cast<float>(*middle);
     std::vector<std::size_t> rows;
     for (std::size_t t = 0; t < x.rows() && rows.size() < 16; ++t) {
-        if (largest[t] > 16.0F * *middle) {
+        if (std::bit_cast<float>(largest[t]) > limit) {
             rows.push_back(t);
         }
     }
