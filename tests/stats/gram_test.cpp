@@ -143,7 +143,7 @@ TEST(Gram, HasTheSameBitsForAnyBatchesThreadsAndLevels) {
     ASSERT_TRUE(quell::kernels::lower_to(quell::kernels::available().back()));
 }
 
-TEST(Gram, MergesExactlyAtMultiplesOfItsChunk) {
+TEST(Gram, MergesWithinOneRoundingExactlyAtItsChunks) {
     const matrix<float> x = tokens(1200, 21, 7);
     const matrix<double> whole = gram_of(x.view()).sum();
     for (const std::size_t cut : {0U, 512U, 1024U, 1200U}) {

@@ -124,11 +124,15 @@ private:
                     record.sample = row_sample(rows);
                     record.wanted = rows > 0;
                 }
+                if (!stays_float(s) && plan_of_site(s).solver.needs_gram()) {
+                    record.gram.emplace();
+                    record.stats.select<stats::absmax>();
+                }
             }
             record.wanted = record.wanted || record.stats.any_selected();
         }
         report_progress(options_.progress, "calibrate", model_.decided.recipe, 0, 1);
-        if (const auto status = calibrate(source_, records_); !status) {
+        if (const auto status = calibrate(source_, records_, options_.threads); !status) {
             return cause_of(status.error(), source_);
         }
         report_progress(options_.progress, "calibrate", model_.decided.recipe, 1, 1);
@@ -328,6 +332,7 @@ private:
         if (!status) {
             return status.error().in(where.name);
         }
+        release_gram(s);
         report::layer_report& report = model_.report.layers[s];
         report.memory_bytes = quant::bytes(*linears_[s]);
         report.seconds = watch.seconds();
@@ -348,7 +353,8 @@ private:
         report::layer_report& report = model_.report.layers[s];
         const std::size_t i = source_.graph.sites[s].input;
         decided.activations = quant::calibrated(decided.activations, records_[i].stats, change);
-        QUELL_TRY(const quantized codes, decided.solver.solve(w, decided.weights, {}, options_.threads));
+        QUELL_TRY(const quantized codes,
+                  decided.solver.solve(w, decided.weights, knowledge_for(decided.solver, i), options_.threads));
         const rounding_cost cost = measure_rounding(w, codes, change, options_.threads);
         quant::online_input online = online_of(s, change);
         report.weight_error = cost.error;
@@ -362,6 +368,27 @@ private:
         linears_[s] = std::move(layer);
         report.output_error = compare_outputs(s, w, bias, change);
         return {};
+    }
+
+    /// What the solver wants to know of input i, as the changed weights see it.
+    [[nodiscard]] rounding::input_knowledge knowledge_for(const quant::any_solver& solver, std::size_t i) {
+        if (!solver.needs_gram()) {
+            return {};
+        }
+        if (gram_of_ != i) {
+            gram_ = records_[i].gram->sum(options_.threads);
+            changes_[i].apply_to_gram(gram_, options_.threads);
+            gram_of_ = i;
+        }
+        return {.gram = std::as_const(gram_).view(), .tokens = records_[i].gram->count()};
+    }
+
+    /// Behind the last site that reads the input of site s.
+    void release_gram(std::size_t s) {
+        const std::size_t i = source_.graph.sites[s].input;
+        if (source_.graph.readers_of(i).back() == s) {
+            records_[i].gram.reset();
+        }
     }
 
     /// Both sides compute the same function of the original rows; what is folded is taken out of them first.
@@ -416,6 +443,8 @@ private:
     std::vector<buffer<float>> row_divisors_;   ///< by site: the scales of the input that its output is a factor of
     transforms::stream_rotation rotation_;
     std::vector<std::optional<quant::linear>> linears_;
+    matrix<double> gram_;  ///< of one input at a time
+    std::optional<std::size_t> gram_of_;
     quantized_model model_;
     std::size_t finished_ = 0;
 };

@@ -4,6 +4,7 @@
 /// need any, and keeps a few rows of each where outputs will be compared.
 #pragma once
 
+#include "quell/core/executor.hpp"
 #include "quell/core/result.hpp"
 #include "quell/core/target.hpp"
 #include "quell/core/views.hpp"
@@ -11,6 +12,7 @@
 #include "quell/model/row_sample.hpp"
 #include "quell/quant/any_quantizer.hpp"
 #include "quell/stats/absmax.hpp"
+#include "quell/stats/gram.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -23,10 +25,12 @@
 namespace quell::model {
 inline namespace QUELL_BASELINE {
 
-/// What calibration leaves behind for one input. Selected collectors and a sample that wants rows are fed.
+/// What calibration leaves behind for one input. Selected collectors, a sample that wants rows and a Gram
+/// matrix are fed; who wants that selects absmax as well, by which what is not finite is found.
 struct input_record {
     quant::any_stats stats;
     row_sample sample;
+    std::optional<stats::gram> gram = {};
     bool wanted = false;
 };
 
@@ -59,7 +63,8 @@ namespace detail {
 /// Shapes   records: one an input of the graph.
 /// Errors   errc::not_found where the engine cannot calibrate, or shows no rows of a wanted input; errc::bad_shape for
 ///          rows of another width; errc::bad_value for NaN or infinity in what the collectors saw; the engine's own.
-[[nodiscard]] inline result<void> calibrate(const engine& source, std::span<input_record> records) {
+[[nodiscard]] inline result<void> calibrate(const engine& source, std::span<input_record> records,
+                                            const executor& threads = {}) {
     QUELL_EXPECTS(records.size() == source.graph.inputs.size(), "one record an input");
     const auto wanted = [](const input_record& record) { return record.wanted; };
     if (std::none_of(records.begin(), records.end(), wanted)) {
@@ -69,6 +74,7 @@ namespace detail {
         return error{errc::not_found, "the plan needs calibration data and there is none"};
     }
     std::optional<error> problem;
+    stats::gram_workspace room;
     QUELL_TRY_VOID(source.calibrate([&](std::size_t input, matrix_view<const float> x) {
         if (problem || input >= records.size() || !records[input].wanted) {
             return;
@@ -79,6 +85,9 @@ namespace detail {
         }
         records[input].stats.add(x);
         records[input].sample.add(x);
+        if (records[input].gram) {
+            records[input].gram->add(x, threads, room);
+        }
     }));
     for (std::size_t i = 0; i < records.size() && !problem; ++i) {
         const auto status = detail::check_seen(source.graph.inputs[i], records[i].stats.count(),

@@ -148,7 +148,7 @@ struct any_solver {
 
     [[nodiscard]] std::string_view name() const { return detail::name_of(policy); }
     [[nodiscard]] bool needs_gram() const {
-        return std::visit([](const auto& p) { return rounding::needs_gram<std::decay_t<decltype(p)>>; }, policy);
+        return std::visit([](const auto& p) { return rounding::needs_gram(p); }, policy);
     }
 
     [[nodiscard]] result<quantized> solve(matrix_view<const float> w, const scheme& form,

@@ -64,6 +64,18 @@ struct input_change {
             rotation.apply_to_input(x);
         }
     }
+    /// The sum of x^T x over the inputs becomes that of the changed inputs: H D^-1 G D^-1 H^T.
+    void apply_to_gram(matrix<double>& gram, const executor& threads = {}) const {
+        for (int side = 0; side < 2 && !empty(); ++side) {
+            if (!divisors.empty()) {
+                transforms::divide_rows(gram.view(), divisors);
+            }
+            gram = transposed<double>(gram.view());
+            if (!rotation.empty()) {
+                rotation.apply(gram.view(), threads);
+            }
+        }
+    }
 };
 
 /// The part of a change that a linear carries out itself: the rotation, and the division where no producer of x took

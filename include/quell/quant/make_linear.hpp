@@ -17,6 +17,7 @@
 #include "quell/rounding/activation_clip.hpp"
 #include "quell/stats/absmax.hpp"
 #include "quell/stats/finite.hpp"
+#include "quell/stats/gram.hpp"
 
 #include <algorithm>
 #include <concepts>
@@ -106,6 +107,15 @@ template <collector Stats>
     return {};
 }
 
+[[nodiscard]] inline matrix<double> changed_gram(matrix_view<const float> inputs, const input_change& change,
+                                                 const executor& threads) {
+    stats::gram seen;
+    seen.add(inputs, threads);
+    matrix<double> gram = seen.sum(threads);
+    change.apply_to_gram(gram, threads);
+    return gram;
+}
+
 }  // namespace detail
 
 /// Shapes   w [out, in]; bias [out] or empty; inputs [tokens, in], rows of calibration data, empty where no policy of
@@ -123,14 +133,17 @@ requires std::same_as<typename Layout::packed, packing::packed_matrix>
     if (form.activations.needs_scale() && find_statistic<stats::absmax>(how.stats) == nullptr) {
         return error{errc::unsupported, "static activation scales need a composition that collects absmax"};
     }
-    if (detail::wants_rows(how.stats) || form.activations.needs_clip()) {
+    if (detail::wants_rows(how.stats) || form.activations.needs_clip() || rounding::needs_gram(how.solver)) {
         QUELL_TRY_VOID(detail::check_inputs(inputs, w));
         how.collect(inputs);
     }
     matrix<float> changed = matrix<float>::copy_of(w);
     const matrix_view<float> view = changed.view();
     const input_change change = how.reshape({&view, 1});
-    QUELL_TRY(packing::packed_matrix packed, how.round(view, form.weights, {}, threads));
+    const matrix<double> gram =
+        rounding::needs_gram(how.solver) ? detail::changed_gram(inputs, change, threads) : matrix<double>();
+    const rounding::input_knowledge known{.gram = gram.view(), .tokens = inputs.rows()};
+    QUELL_TRY(packing::packed_matrix packed, how.round(view, form.weights, known, threads));
     const activation_scheme activations =
         with_clip(calibrated(form.activations, how.stats, change), inputs, change, threads);
     return quantized_linear::make(std::move(packed), activations, bias, online_part(change));

@@ -47,7 +47,7 @@ struct recipe {
 
     [[nodiscard]] bool is_float() const { return weights.bits == 32; }
     [[nodiscard]] bool needs_calibration() const {
-        return activations.needs_calibration() ||
+        return activations.needs_calibration() || solver.needs_gram() ||
                std::any_of(transforms.begin(), transforms.end(), [](const input_rule& rule) {
                    return rule.transforms.size() > 1 || rule.transforms.front().needs_statistics();
                });
@@ -77,6 +77,11 @@ inline recipe plain(const scheme& weights, const activation_scheme& activations)
 
 inline recipe searched(const scheme& weights, const activation_scheme& activations) {
     return {.name = {}, .weights = weights, .activations = activations, .solver = {rounding::rtn{}}};
+}
+
+inline recipe with_gptq(recipe base) {
+    base.solver = {rounding::gptq{}};
+    return base;
 }
 
 inline recipe smoothed(recipe base, const recipe_options& o) {
@@ -144,6 +149,8 @@ inline constexpr named_recipe all_recipes[] = {
     {"rtn-w8a8", [](const recipe_options&) { return searched(int8_rows, {}); }},
     {"rtn-w4a8-g128", [](const recipe_options&) { return searched(int4_groups(128, scale_type::f16), {}); }},
     {"rtn-w4a8-g32", [](const recipe_options&) { return searched(int4_groups(32, scale_type::f16), {}); }},
+    {"gptq-w4a8-g128",
+     [](const recipe_options&) { return with_gptq(searched(int4_groups(128, scale_type::f16), {})); }},
     {"rtn-w4a4", [](const recipe_options&) { return searched(int4_rows, int4_tokens); }},
     {"smoothquant-w8a8", [](const recipe_options& o) { return smoothed(searched(int8_rows, {}), o); }},
     {"smoothquant-w4a4", [](const recipe_options& o) { return smoothed(searched(int4_rows, int4_tokens), o); }},

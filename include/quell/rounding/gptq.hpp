@@ -44,14 +44,13 @@ enum class clip_weighting : std::uint8_t {
 /// on
 ///          every compiler, instruction set and thread count.
 struct gptq {
-    static constexpr bool needs_gram = true;
-
     clip_search clip = {};
     clip_weighting weighting = clip_weighting::none;
     hessian_options hessian = {};
     bool static_groups = false;  ///< all scales from the weights before the first is rounded
     std::size_t block = 64;      ///< columns that are rounded before the rest of the matrix learns of their errors
 
+    [[nodiscard]] static constexpr bool needs_gram() { return true; }
     [[nodiscard]] result<quantized> solve(matrix_view<const float> w, const scheme& form, const input_knowledge& known,
                                           const executor& threads = {}) const;
     /// Errors   errc::unsupported for groups whose columns are not rounded in one go, unless their scales are static.

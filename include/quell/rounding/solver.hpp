@@ -39,11 +39,15 @@ concept solver = std::copyable<S> && std::default_initializable<S> &&
     { s.solve(w, form, known, threads) } -> std::same_as<result<quantized>>;
 };
 
-/// Whether a solver cannot work without input_knowledge::gram; such a one says `needs_gram = true`.
-template <typename S>
-inline constexpr bool needs_gram = requires {
-    requires S::needs_gram;
-};
+/// Whether a solver cannot work without input_knowledge::gram; such a one says so by a member of this name.
+template <solver S>
+[[nodiscard]] constexpr bool needs_gram(const S& s) {
+    if constexpr (requires { s.needs_gram(); }) {
+        return s.needs_gram();
+    } else {
+        return false;
+    }
+}
 
 /// Integers of 2 to 8 bits, per channel or group, with a scale that is a plain float of some width.
 ///

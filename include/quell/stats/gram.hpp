@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file
 /// The Gram matrix X^T X of the inputs of a linear: the Hessian of GPTQ, the basis of QUAD, the column importance of a
-/// clip search (its diagonal). Products of 512 rows at a time in float at the speed of the kernels, their sums in
-/// double.
+/// clip search (its diagonal). In float at the speed of the kernels, apart from the few rows that would spoil that.
 #pragma once
 
 #include "quell/core/buffer.hpp"
@@ -11,6 +10,7 @@
 #include "quell/core/views.hpp"
 #include "quell/kernels/dispatch.hpp"
 #include "quell/kernels/panels.hpp"
+#include "quell/stats/absmax.hpp"
 #include "quell/stats/collector.hpp"
 
 #include <algorithm>
@@ -18,39 +18,59 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace quell::stats {
 inline namespace QUELL_BASELINE {
 
-/// Room for the two operands of one product; one serves any number of collectors, one after the other.
+/// Room for the operands of one product; one serves any number of collectors, one after the other.
 struct gram_workspace {
     buffer<float> panels;   ///< X in panels of 16 channels
     buffer<float> columns;  ///< X^T
 
     void reserve(std::size_t rows, std::size_t channels) {
-        const std::size_t size = rows * kernels::round_up(channels, kernels::panel_rows);
-        if (panels.size() < size) {
-            panels = buffer<float>(size);
-            columns = buffer<float>(size);
+        const std::size_t padded = kernels::round_up(channels, kernels::panel_rows);
+        if (panels.size() < rows * padded || columns.size() < stride(rows) * padded) {
+            panels = buffer<float>(rows * padded);
+            columns = buffer<float>(stride(rows) * padded);
         }
     }
+    /// Between columns of X: no power of two, which would put them all into the same corner of the cache.
+    [[nodiscard]] static std::size_t stride(std::size_t rows) { return rows + kernels::panel_rows; }
 };
 
 namespace detail {
 
-inline constexpr std::size_t gram_chunk = 512;  ///< rows that are multiplied in float
-inline constexpr std::size_t gram_band = 96;    ///< rows of the matrix that one task makes
+inline constexpr std::size_t gram_chunk = 512;  ///< rows that are multiplied at once
+inline constexpr std::size_t gram_band = 48;    ///< rows of the sum that one task makes
 
-/// Rows whose largest magnitude exceeds 16 times the median row's, the first 16 of them. In a float sum the rest of
-/// their chunk would drown.
-[[nodiscard]] inline std::vector<std::size_t> massive_rows(matrix_view<const float> x) {
-    std::vector<std::uint32_t> largest(x.rows(), 0);  // bits of magnitudes order as the magnitudes, NaN above all
-    for (std::size_t t = 0; t < x.rows(); ++t) {
-        for (const float v : x.row(t)) {
-            largest[t] = std::max(largest[t], std::bit_cast<std::uint32_t>(v) & 0x7fffffffU);
-        }
+/// The upper triangle of a symmetric matrix in bands of rows, each from its first diagonal element to the right.
+struct triangle_bands {
+    std::size_t channels = 0;
+
+    [[nodiscard]] std::size_t bands() const { return (channels + gram_band - 1) / gram_band; }
+    [[nodiscard]] std::size_t first(std::size_t band) const { return band * gram_band; }
+    [[nodiscard]] std::size_t rows(std::size_t band) const { return std::min(gram_band, channels - first(band)); }
+    [[nodiscard]] std::size_t width(std::size_t band) const { return channels - first(band); }
+    [[nodiscard]] std::size_t offset(std::size_t band) const {
+        return gram_band * (band * channels - gram_band * (band * (band - std::min<std::size_t>(band, 1)) / 2));
     }
+    [[nodiscard]] std::size_t size() const {
+        return channels == 0 ? 0 : offset(bands() - 1) + rows(bands() - 1) * width(bands() - 1);
+    }
+};
+
+/// Rows whose largest magnitude exceeds 16 times the median row's, the first 16 of them: in a sum in float the rest of
+/// their chunk would drown.
+[[nodiscard]] inline std::vector<std::size_t> massive_rows(matrix_view<const float> x, const executor& threads) {
+    std::vector<std::uint32_t> largest(x.rows());  // bits of magnitudes order as the magnitudes, NaN above all
+    constexpr std::size_t rows_per_task = 32;
+    threads.parallel_for((x.rows() + rows_per_task - 1) / rows_per_task, [&](std::size_t task) {
+        for (std::size_t t = task * rows_per_task; t < std::min(x.rows(), (task + 1) * rows_per_task); ++t) {
+            largest[t] = largest_magnitude(x.row(t));
+        }
+    });
     std::vector<std::uint32_t> sorted = largest;
     const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
     std::nth_element(sorted.begin(), middle, sorted.end());
@@ -64,98 +84,64 @@ inline constexpr std::size_t gram_band = 96;    ///< rows of the matrix that one
     return rows;
 }
 
-/// The upper triangle of a symmetric matrix, row after row without gaps.
-struct packed_triangle {
-    double* data;
-    std::size_t channels;
-
-    /// Element j >= i of row i stands at row(i)[j].
-    [[nodiscard]] double* row(std::size_t i) const { return data + i * channels - i * (i + 1) / 2; }
-};
-
-/// Adds X^T X of at most gram_chunk rows to a triangle.
+/// Adds X^T X of at most gram_chunk rows, some of them left out, to the bands of a triangle.
 class gram_product {
 public:
-    gram_product(matrix_view<const float> x, packed_triangle sum, gram_workspace& room)
-        : x_(x), sum_(sum), room_(room), massive_(massive_rows(x)), is_massive_(x.rows()) {
+    gram_product(matrix_view<const float> x, std::span<const std::size_t> left_out, float* sum, gram_workspace& room)
+        : x_(x), left_out_(left_out), sum_(sum), room_(room) {
         room_.reserve(x.rows(), x.cols());
-        for (const std::size_t t : massive_) {
-            is_massive_[t] = true;
-        }
     }
 
     void run(const executor& threads) {
-        threads.parallel_for(panels(), [&](std::size_t p) { fill_panel(p); });
-        threads.parallel_for((x_.cols() + gram_band - 1) / gram_band, [&](std::size_t b) {
-            const std::size_t first = b * gram_band;
-            add_band(first, std::min(gram_band, x_.cols() - first));
-        });
+        threads.parallel_for((x_.cols() + kernels::panel_rows - 1) / kernels::panel_rows,
+                             [&](std::size_t panel) { fill_panel(panel); });
+        threads.parallel_for(triangle_bands{x_.cols()}.bands(), [&](std::size_t band) { add_band(band); });
     }
 
 private:
-    [[nodiscard]] std::size_t panels() const { return (x_.cols() + kernels::panel_rows - 1) / kernels::panel_rows; }
     [[nodiscard]] std::size_t panel_stride() const { return kernels::panel_rows * x_.rows(); }
 
-    void fill_panel(std::size_t p) {
-        const std::size_t first = p * kernels::panel_rows;
+    void fill_panel(std::size_t panel) {
+        const std::size_t first = panel * kernels::panel_rows;
         const std::size_t count = std::min(kernels::panel_rows, x_.cols() - first);
-        float* to = room_.panels.data() + p * panel_stride();
-        for (std::size_t t = 0; t < x_.rows(); ++t, to += kernels::panel_rows) {
-            const std::size_t kept = is_massive_[t] ? 0 : count;
-            std::fill(std::copy_n(x_.data() + t * x_.stride() + first, kept, to), to + kernels::panel_rows, 0.0F);
+        float* to = room_.panels.data() + panel * panel_stride();
+        for (std::size_t t = 0; t < x_.rows(); ++t) {
+            const float* from = x_.data() + t * x_.stride() + first;
+            std::fill(std::copy_n(from, count, to + t * kernels::panel_rows), to + (t + 1) * kernels::panel_rows, 0.0F);
+        }
+        for (const std::size_t t : left_out_) {
+            std::fill_n(to + t * kernels::panel_rows, kernels::panel_rows, 0.0F);
         }
     }
 
-    /// Some rows of the sum, from their diagonal to the right.
-    void add_band(std::size_t first, std::size_t count) {
-        const std::size_t rows = x_.rows();
-        float* columns = room_.columns.data() + first * rows;
-        transpose<float>(x_.block(0, first, rows, count), {columns, count, rows});
-        for (std::size_t k = 0; k < count; ++k) {
-            for (const std::size_t t : massive_) {
-                columns[k * rows + t] = 0.0F;
+    void add_band(std::size_t band) {
+        const triangle_bands bands{x_.cols()};
+        const std::size_t first = bands.first(band);
+        const std::size_t stride = gram_workspace::stride(x_.rows());
+        const matrix_view<float> columns(room_.columns.data() + first * stride, bands.rows(band), x_.rows(), stride);
+        transpose<float>(x_.block(0, first, x_.rows(), bands.rows(band)), columns);
+        for (const std::size_t t : left_out_) {
+            for (std::size_t k = 0; k < columns.rows(); ++k) {
+                columns(k, t) = 0.0F;
             }
         }
-        constexpr std::size_t strip = 4;  // panels
-        float products[gram_band * strip * kernels::panel_rows];
-        for (std::size_t p = first / kernels::panel_rows; p < panels(); p += strip) {
-            const std::size_t column = p * kernels::panel_rows;
-            const std::size_t width = std::min(strip * kernels::panel_rows, x_.cols() - column);
-            const kernels::gemm_f32_args args{.x = columns,
-                                              .ldx = rows,
-                                              .m = count,
-                                              .panels = room_.panels.data() + p * panel_stride(),
-                                              .panel_stride = panel_stride(),
-                                              .n = width,
-                                              .k = rows,
-                                              .y = products,
-                                              .ldy = width};
-            kernels::best().gemm_f32(args, 0, (width + kernels::panel_rows - 1) / kernels::panel_rows);
-            add_products({products, count, width}, first, column);
-        }
-    }
-
-    void add_products(matrix_view<const float> products, std::size_t first, std::size_t column) {
-        for (std::size_t r = 0; r < products.rows(); ++r) {
-            const std::size_t i = first + r;
-            double* sums = sum_.row(i);
-            for (std::size_t j = std::max(i, column); j < column + products.cols(); ++j) {
-                sums[j] += static_cast<double>(products(r, j - column));
-            }
-            for (const std::size_t t : massive_) {  // a product of two floats is exact in double
-                const auto factor = static_cast<double>(x_(t, i));
-                for (std::size_t j = std::max(i, column); j < column + products.cols(); ++j) {
-                    sums[j] += factor * static_cast<double>(x_(t, j));
-                }
-            }
-        }
+        const kernels::gemm_f32_args args{.x = columns.data(),
+                                          .ldx = stride,
+                                          .m = columns.rows(),
+                                          .panels = room_.panels.data() + first / kernels::panel_rows * panel_stride(),
+                                          .panel_stride = panel_stride(),
+                                          .n = bands.width(band),
+                                          .k = x_.rows(),
+                                          .y = sum_ + bands.offset(band),
+                                          .ldy = bands.width(band),
+                                          .accumulate = true};
+        kernels::best().gemm_f32(args, 0, (args.n + kernels::panel_rows - 1) / kernels::panel_rows);
     }
 
     matrix_view<const float> x_;
-    packed_triangle sum_;
+    std::span<const std::size_t> left_out_;
+    float* sum_;
     gram_workspace& room_;
-    std::vector<std::size_t> massive_;
-    std::vector<bool> is_massive_;
 };
 
 }  // namespace detail
@@ -163,13 +149,14 @@ private:
 /// Sum over tokens of x x^T.
 ///
 /// Shapes   x [tokens, C]; sum() [C, C], symmetric.
-/// Cost     tokens * C^2 / 2 multiply-adds in float; 4 C (C + 1) bytes, and up to 2048 C for rows that wait.
+/// Cost     tokens * C^2 / 2 multiply-adds in float; 2 C (C + 48) bytes, at most 2048 C for rows that wait, and 4 C for
+///          every massive row.
 ///
-/// Rows are multiplied 512 at a time, counted from the first, in float; a batch that ends between waits in a copy. Rows
-/// far above the others (massive tokens) are multiplied in double, so that the others do not drown. The bits depend on
-/// the rows alone: not on batches, threads, instruction set or contraction. An element differs from the exact sum by at
-/// most 2^-15 sum_t |x_ti x_tj|, and by about 2^-20 of it where errors are random. A merge closes the left side's last
-/// 512 rows early: the same bits as the whole where the cut is at a multiple of 512, one more rounding elsewhere.
+/// Rows are multiplied 512 at a time, counted from the first; a batch that ends between waits in a copy. Rows far above
+/// the others of their 512 (massive tokens) are kept and multiplied in double, so that the others do not drown. The
+/// bits depend on the rows alone: not on batches, threads, instruction set or contraction. Of n rows an element differs
+/// from the exact sum by at most (512 + n / 512) 2^-24 sum_t |x_ti x_tj|, in practice by a hundredth of that. A merge
+/// closes the left side's last 512 rows early, and adds two sums.
 class gram {
 public:
     void add(matrix_view<const float> x, const executor& threads = {}) {
@@ -183,7 +170,7 @@ public:
             const std::size_t n = std::min(detail::gram_chunk - waiting_rows(), x.rows() - first);
             const matrix_view<const float> rows = x.block(first, 0, n, channels_);
             if (n == detail::gram_chunk) {
-                detail::gram_product(rows, triangle(sum_), room).run(threads);
+                multiply(rows, threads, room);
             } else {
                 wait(rows, threads, room);
             }
@@ -197,26 +184,26 @@ public:
         }
         widen(other.channels_);
         gram_workspace room;
-        flush(sum_, {}, room);
+        flush({}, room);
         for (std::size_t i = 0; i < sum_.size(); ++i) {
             sum_[i] += other.sum_[i];
         }
         waiting_ = other.waiting_;
+        massive_.insert(massive_.end(), other.massive_.begin(), other.massive_.end());
         count_ += other.count_;
     }
 
     [[nodiscard]] std::uint64_t count() const { return count_; }
     [[nodiscard]] std::size_t channels() const { return channels_; }
     [[nodiscard]] matrix<double> sum(const executor& threads = {}) const {
-        std::vector<double> all = sum_;
-        gram_workspace room;
-        flush(all, threads, room);
-        matrix<double> full(channels_, channels_);
-        for (std::size_t i = 0; i < channels_; ++i) {
-            for (std::size_t j = i; j < channels_; ++j) {
-                full(i, j) = full(j, i) = triangle(all).row(i)[j];
-            }
+        if (!waiting_.empty()) {
+            gram all = *this;
+            gram_workspace room;
+            all.flush(threads, room);
+            return all.sum(threads);
         }
+        matrix<double> full(channels_, channels_);
+        threads.parallel_for(detail::triangle_bands{channels_}.bands(), [&](std::size_t b) { write_band(b, full); });
         return full;
     }
 
@@ -224,9 +211,8 @@ private:
     void widen(std::size_t channels) {
         QUELL_EXPECTS(count_ == 0 || channels_ == channels, "rows of another width");
         channels_ = channels;
-        sum_.resize(channels * (channels + 1) / 2, 0.0);
+        sum_.resize(detail::triangle_bands{channels}.size(), 0.0F);
     }
-    [[nodiscard]] detail::packed_triangle triangle(std::vector<double>& sum) const { return {sum.data(), channels_}; }
     [[nodiscard]] std::size_t waiting_rows() const { return channels_ == 0 ? 0 : waiting_.size() / channels_; }
 
     void wait(matrix_view<const float> rows, const executor& threads, gram_workspace& room) {
@@ -234,18 +220,47 @@ private:
             waiting_.insert(waiting_.end(), rows.row(t).begin(), rows.row(t).end());
         }
         if (waiting_rows() == detail::gram_chunk) {
-            flush(sum_, threads, room);
-            waiting_ = {};
+            flush(threads, room);
         }
     }
 
-    void flush(std::vector<double>& sum, const executor& threads, gram_workspace& room) const {
-        if (!waiting_.empty()) {
-            detail::gram_product({waiting_.data(), waiting_rows(), channels_}, triangle(sum), room).run(threads);
+    void flush(const executor& threads, gram_workspace& room) {
+        const std::vector<float> rows = std::exchange(waiting_, {});
+        if (!rows.empty()) {
+            multiply({rows.data(), rows.size() / channels_, channels_}, threads, room);
         }
     }
 
-    std::vector<double> sum_;     ///< the upper triangle
+    void multiply(matrix_view<const float> rows, const executor& threads, gram_workspace& room) {
+        const std::vector<std::size_t> massive = detail::massive_rows(rows, threads);
+        for (const std::size_t t : massive) {
+            massive_.insert(massive_.end(), rows.row(t).begin(), rows.row(t).end());
+        }
+        detail::gram_product(rows, massive, sum_.data(), room).run(threads);
+    }
+
+    /// A band and its mirror image.
+    void write_band(std::size_t band, matrix<double>& full) const {
+        const detail::triangle_bands bands{channels_};
+        const matrix_view<const float> sums(sum_.data() + bands.offset(band), bands.rows(band), bands.width(band));
+        const std::size_t first = bands.first(band);
+        for (std::size_t r = 0; r < sums.rows(); ++r) {
+            double* row = &full(first + r, first);
+            std::copy_n(&sums(r, r), sums.cols() - r, row + r);
+            for (std::size_t t = 0; t < massive_.size(); t += channels_) {
+                const float* x = &massive_[t + first];
+                for (std::size_t j = r; j < sums.cols(); ++j) {  // a product of two floats is exact in double
+                    row[j] += static_cast<double>(x[r]) * static_cast<double>(x[j]);
+                }
+            }
+            for (std::size_t j = r; j < sums.cols(); ++j) {
+                full(first + j, first + r) = row[j];
+            }
+        }
+    }
+
+    std::vector<float> sum_;      ///< detail::triangle_bands, without the massive rows
+    std::vector<float> massive_;  ///< rows
     std::vector<float> waiting_;  ///< rows since the last multiple of 512
     std::size_t channels_ = 0;
     std::uint64_t count_ = 0;
