@@ -31,9 +31,11 @@ struct eval_options {
     std::uint64_t seed = 1;
     float alpha = 0.5F;
     int embedding_bits = 32;
+    int kv_bits = 16;
     std::string plan;
     std::string plant;
     std::string json;
+    std::string html;
 };
 
 struct quantize_options {
@@ -45,6 +47,7 @@ struct quantize_options {
     std::size_t calibration_tokens = 12288;
     float alpha = 0.5F;
     int embedding_bits = 32;
+    int kv_bits = 16;
     std::string plan;
     bool strict = false;
 };

@@ -3,6 +3,7 @@
 /// `quell eval`: what each recipe costs in quality and gains in size and speed, against the float model.
 #include "commands.hpp"
 #include "common.hpp"
+#include "eval_page.hpp"
 #include "evaluate.hpp"
 #include "progress_bar.hpp"
 #include "quantize_model.hpp"
@@ -38,6 +39,8 @@ double relative_change(matrix_view<const float> before, matrix_view<const float>
 
 class evaluation {
 public:
+    static constexpr std::size_t rows_compared = 128;  ///< of each input, for the errors of outputs on the page
+
     evaluation(const eval_options& options, std::vector<job> jobs)
         : options_(options),
           jobs_(std::move(jobs)),
@@ -53,7 +56,8 @@ public:
                    .context = rules_.context,
                    .isa = std::string(quell::kernels::name(quell::kernels::best().level)),
                    .threads = pool_.concurrency(),
-                   .rows = {}};
+                   .rows = {},
+                   .notes = {}};
         print_preamble();
         if (packed_) {
             QUELL_TRY(eval_row row, score_packed());
@@ -61,7 +65,7 @@ public:
         } else {
             QUELL_TRY_VOID(score_jobs());
         }
-        for (const std::string& note : notes_) {
+        for (const std::string& note : report_.notes) {
             std::printf("%s\n", note.c_str());
         }
         return std::move(report_);
@@ -190,13 +194,15 @@ private:
                      .model_bits_stored = 8.0 * static_cast<double>(q.bytes) /
                                           static_cast<double>(parameters(base_ ? *base_ : q.network)),
                      .embedding_bits = embedding_bits(q.network),
+                     .kv_bits = q.network.shape.kv_bits,
                      .activation_bits = j.activation_bits(),
                      .bytes = q.bytes,
                      .perplexity = s.perplexity,
                      .perplexity_change = base_ ? 100.0 * (s.perplexity / base_scores_.perplexity - 1.0) : unknown,
                      .kl_divergence = base_ ? s.kl_divergence : unknown,
                      .top1_agreement = base_ ? s.top1_agreement : unknown,
-                     .quantize_seconds = q.seconds};
+                     .quantize_seconds = q.seconds,
+                     .layers = q.report.layers};
         note_fallbacks(j, q.report);
         return finish_row(q.network, std::move(row));
     }
@@ -216,7 +222,9 @@ private:
         }
         quantize_setup floats = setup();
         floats.keep_float = true;
-        floats.calibration_tokens = std::min<std::size_t>(floats.calibration_tokens, 2 * rules_.context);  // any will do
+        floats.calibration_tokens =
+            std::min<std::size_t>(floats.calibration_tokens, 2 * rules_.context);  // any will do
+        floats.sample_rows = 0;
         QUELL_TRY(const quantized folded, quantize_model(*base_, j, floats));
         const std::size_t rows = std::min<std::size_t>(rules_.context, 128);
         QUELL_TRY(const matrix<float> before, logits_of(*base_, rows));
@@ -226,14 +234,14 @@ private:
             text, sizeof text,
             "%s: its transforms, folded and online, change the float logits by %.1e of the largest (limit 1e-4)",
             j.name().c_str(), relative_change(before.view(), after.view()));
-        notes_.emplace_back(text);
+        report_.notes.emplace_back(text);
         return {};
     }
 
     void note_fallbacks(const job& j, const quell::report::model_report& report) {
         for (const quell::report::layer_report& layer : report.layers) {
             if (!layer.fallback.empty()) {
-                notes_.push_back(j.name() + ": " + layer.site + ": " + layer.fallback);
+                report_.notes.push_back(j.name() + ": " + layer.site + ": " + layer.fallback);
             }
         }
     }
@@ -246,11 +254,18 @@ private:
         return logits;
     }
 
+    /// The page shows what outputs lose where there is a calibration text to measure that on.
+    [[nodiscard]] bool shows_outputs() const {
+        return !options_.html.empty() && (!options_.calibration.empty() || is_toy(options_.model));
+    }
+
     [[nodiscard]] quantize_setup setup() {
         return {.calibration = options_.calibration.empty() ? "builtin" : options_.calibration,
                 .calibration_tokens = options_.calibration_tokens,
                 .context = rules_.context,
                 .embedding_bits = options_.embedding_bits,
+                .kv_bits = options_.kv_bits,
+                .sample_rows = shows_outputs() ? rows_compared : 0,
                 .tokenizer = &*tokenizer_,
                 .threads = threads_,
                 .progress = bar_.callback("quantize")};
@@ -276,7 +291,6 @@ private:
     reference reference_;
     scores base_scores_;
     eval_report report_;
-    std::vector<std::string> notes_;
 };
 
 /// The jobs that --recipe and --plan ask for.
@@ -297,7 +311,7 @@ std::string option_conflict(const eval_options& options, const std::optional<std
     }
     for (const auto& [option, given] :
          {std::pair("--plan", !options.plan.empty()), std::pair("--plant", !options.plant.empty()),
-          std::pair("--embedding-bits", options.embedding_bits != 32)}) {
+          std::pair("--embedding-bits", options.embedding_bits != 32), std::pair("--kv-bits", options.kv_bits != 16)}) {
         if (given) {
             return std::string(option) + ": " + options.model + " is packed already, as " + *own;
         }
@@ -305,9 +319,23 @@ std::string option_conflict(const eval_options& options, const std::optional<std
     return recipe_conflict(options.model, *own, options.recipes);
 }
 
-result<void> write_json(const eval_report& report, const std::string& path) {
-    const std::string text = to_json(report).dump(2) + "\n";
-    return quell::io::write_file_atomically(path, std::as_bytes(std::span(text)));
+result<void> write_text(const std::string& text, const std::string& path) {
+    return path.empty() ? result<void>{} : quell::io::write_file_atomically(path, std::as_bytes(std::span(text)));
+}
+
+/// Before long work instead of after it.
+result<void> check_outputs(const eval_options& options) {
+    for (const std::string& path : {options.json, options.html}) {
+        if (!path.empty()) {
+            QUELL_TRY_VOID(check_writable(path));
+        }
+    }
+    return {};
+}
+
+result<void> write_outputs(const eval_report& report, const eval_options& options) {
+    QUELL_TRY_VOID(write_text(to_json(report).dump(2) + "\n", options.json));
+    return options.html.empty() ? result<void>{} : write_text(eval_page(report), options.html);
 }
 
 }  // namespace
@@ -332,14 +360,14 @@ int eval(const eval_options& options) {
             return misuse(lack);
         }
     }
-    if (const auto writable = options.json.empty() ? result<void>{} : check_writable(options.json); !writable) {
+    if (const auto writable = check_outputs(options); !writable) {
         return fail(writable.error());
     }
     const auto report = evaluation(options, std::move(*jobs)).run();
     if (!report) {
         return fail(report.error());
     }
-    return status_of(options.json.empty() ? result<void>{} : write_json(*report, options.json));
+    return status_of(write_outputs(*report, options));
 }
 
 }  // namespace program

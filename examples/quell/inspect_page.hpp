@@ -201,11 +201,15 @@ inline void add_tables(report::page& p, const inspection& found, const std::vect
                        const std::vector<std::size_t>& order) {
     p.heading("Linears, worst first", "linears");
     p.add(folded<site_place>(sites, 24, "linears", [&](auto some) { return site_table(found, some); }));
-    p.heading("Difficulty of the inputs", "difficulty");
+    p.heading("Inputs, hardest first", "difficulty");
     p.paragraph(
         "D is the standard deviation of the channel magnitudes (L2 norms): 0 where all channels are alike. "
         "Smoothing moves it from the activations into the weights; rotation spreads it over all channels.");
-    p.add(folded<std::size_t>(order, 16, "inputs", [&](auto some) { return input_table(found, some); }));
+    std::vector<std::size_t> hardest = order;
+    std::stable_sort(hardest.begin(), hardest.end(), [&](std::size_t a, std::size_t b) {
+        return found.inputs[a].effects[0].difficulty.deviation > found.inputs[b].effects[0].difficulty.deviation;
+    });
+    p.add(folded<std::size_t>(hardest, 16, "inputs", [&](auto some) { return input_table(found, some); }));
 }
 
 }  // namespace detail
@@ -218,7 +222,7 @@ inline void add_tables(report::page& p, const inspection& found, const std::vect
     p.add(detail::summary_of(found, sites));
     detail::add_maps(p, found, sites);
     detail::add_tables(p, found, sites, order);
-    p.heading("Inputs", "inputs");
+    p.heading("Channels and tokens of the inputs", "inputs");
     p.paragraph(
         "Channels sorted by magnitude: a flat curve is easy to quantize. Token maxima: a massive token stands far "
         "above "

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "inspection.hpp"
+#include "layer_map.hpp"
 #include "quell/report/heat_map.hpp"
 #include "quell/report/line_chart.hpp"
 #include "quell/report/markup.hpp"
@@ -20,32 +21,8 @@
 
 namespace program {
 
-namespace report = quell::report;
-
 /// What a heat map shows of a linear under a transform.
 using site_number = std::function<double(const site_place&, input_transform)>;
-
-/// Modules from the input of a block to its output, and layers, as rows and columns.
-[[nodiscard]] inline report::heat_map empty_map(const inspection& found, const std::string& title) {
-    report::heat_map map{.title = title, .column_label = "layer"};
-    std::size_t layers = 0;
-    for (const quell::site& s : found.graph.sites) {
-        if (std::find(map.rows.begin(), map.rows.end(), s.module) == map.rows.end()) {
-            map.rows.push_back(s.module);
-        }
-        layers = std::max(layers, s.layer + 1);
-    }
-    for (std::size_t l = 0; l < layers; ++l) {
-        map.columns.push_back(std::to_string(l));
-    }
-    map.cell_width = std::clamp(440.0 / static_cast<double>(std::max<std::size_t>(layers, 1)), 9.0, 34.0);
-    return map;
-}
-
-[[nodiscard]] inline report::heat_cell cell_for(const report::heat_map& map, const quell::site& s, double value) {
-    const auto row = std::find(map.rows.begin(), map.rows.end(), s.module) - map.rows.begin();
-    return {.row = static_cast<std::size_t>(row), .column = s.layer, .value = value, .tip = s.name};
-}
 
 /// One map for each transform, all with one scale.
 [[nodiscard]] inline report::markup maps_of(const inspection& found, const std::vector<site_place>& sites,
@@ -58,9 +35,9 @@ using site_number = std::function<double(const site_place&, input_transform)>;
     }
     report::markup maps;
     for (const input_transform t : input_transforms) {
-        report::heat_map map = empty_map(found, std::string(name_of(t)));
+        report::heat_map map = make_layer_map(std::string(name_of(t)), found.graph.sites);
         for (const site_place& p : sites) {
-            map.cells.push_back(cell_for(map, site_at(found, p), number(p, t)));
+            map.cells.push_back(layer_cell(map, site_at(found, p), site_at(found, p).name, number(p, t)));
         }
         maps += report::draw_heat_map(map, range);
     }
@@ -70,14 +47,14 @@ using site_number = std::function<double(const site_place&, input_transform)>;
 /// Which transform is the best, and how many times less it loses than none.
 [[nodiscard]] inline report::markup gain_map(const inspection& found, const std::vector<site_place>& sites) {
     constexpr std::array<const char*, 4> letters = {"", "S", "R", "B"};
-    report::heat_map map = empty_map(found, "best transform: S smooth, R rotate, B both, empty none");
+    report::heat_map map = make_layer_map("best transform: S smooth, R rotate, B both, empty none", found.graph.sites);
     map.cell_width = std::max(map.cell_width, 15.0);
     report::axis_range range(report::axis_kind::logarithmic);
     range.include(1.0);
     for (const site_place& p : sites) {
         const input_transform best = best_at(found, p);
-        report::heat_cell cell =
-            cell_for(map, site_at(found, p), lost_at(found, p, input_transform::none) / lost_at(found, p, best));
+        report::heat_cell cell = layer_cell(map, site_at(found, p), site_at(found, p).name,
+                                            lost_at(found, p, input_transform::none) / lost_at(found, p, best));
         cell.mark = letters[static_cast<std::size_t>(best)];
         cell.tip += ", " + std::string(name_of(best)) + ", times less";
         range.include(cell.value);

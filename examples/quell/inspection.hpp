@@ -162,8 +162,9 @@ namespace detail {
     if (first == all.size()) {
         return first == 1 ? "the first of its window" : "each the first of its window";
     }
+    const std::string of_what = all.size() == massive.found() ? "" : " of the largest " + count_text(all.size());
     return first == 0 ? "none of them the first of its window"
-                      : count_text(first) + " of the largest " + count_text(all.size()) + " the first of their window";
+                      : count_text(first) + of_what + " the first of their window";
 }
 
 [[nodiscard]] inline std::string say_massive(const inspection& found) {

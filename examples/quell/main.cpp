@@ -37,10 +37,13 @@ CLI::App* add_eval(CLI::App& app, program::eval_options& options) {
     command->add_option("--alpha", options.alpha, "Smoothing exponent")->check(CLI::Range(0.0, 1.0));
     command->add_option("--embedding-bits", options.embedding_bits, "Embedding and head: 32, 8 or 4")
         ->check(CLI::IsMember({32, 8, 4}));
+    command->add_option("--kv-bits", options.kv_bits, "Keys and values in the cache: 8, 4, or 16 for as they are")
+        ->check(CLI::IsMember({16, 8, 4}));
     command->add_option("--plan", options.plan, "Run this plan (JSON, as a report prints it) instead of a recipe");
     command->add_option("--plant", options.plant, "Plant outliers without changing the float model")
         ->check(CLI::IsMember({"channels", "tokens", "both"}));
     command->add_option("--json", options.json, "Write the table to this file");
+    command->add_option("--html", options.html, "Write a page with the table, charts and the errors of every layer");
     add_common(*command, options.common);
     return command;
 }
@@ -57,6 +60,8 @@ CLI::App* add_quantize(CLI::App& app, program::quantize_options& options) {
     command->add_option("--alpha", options.alpha, "Smoothing exponent")->check(CLI::Range(0.0, 1.0));
     command->add_option("--embedding-bits", options.embedding_bits, "Embedding and head: 32, 8 or 4")
         ->check(CLI::IsMember({32, 8, 4}));
+    command->add_option("--kv-bits", options.kv_bits, "Keys and values in the cache: 8, 4, or 16 for as they are")
+        ->check(CLI::IsMember({16, 8, 4}));
     command->add_option("--plan", options.plan,
                         "Carry out this plan (JSON, as a report prints it) instead of a recipe");
     command->add_flag("--strict", options.strict, "Fail where a linear cannot be what the recipe asks for");

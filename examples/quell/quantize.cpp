@@ -61,6 +61,7 @@ result<void> quantize_to_file(const quantize_options& options, const job& how) {
                               .calibration_tokens = options.calibration_tokens,
                               .context = std::min<std::size_t>(512, model->network.shape.context),
                               .embedding_bits = options.embedding_bits,
+                              .kv_bits = options.kv_bits,
                               .strict = options.strict,
                               .tokenizer = &model->text,
                               .threads = threads,

@@ -110,23 +110,29 @@ result<void> refuse_fallbacks(const quell::model::plan& plan) {
 result<quantized> quantize_model(const transformer::model& base, const job& how, const quantize_setup& setup) {
     const stopwatch all;
     std::vector<std::int32_t> calibration;
-    if (how.needs_calibration()) {
-        QUELL_TRY(calibration,
-                  read_ids(setup.calibration, toy::calibration_seed, *setup.tokenizer, setup.calibration_tokens));
+    if (how.needs_calibration() || setup.sample_rows > 0) {
+        constexpr std::size_t enough_to_compare = 2048;
+        const std::size_t tokens =
+            how.needs_calibration() ? setup.calibration_tokens : std::min(setup.calibration_tokens, enough_to_compare);
+        QUELL_TRY(calibration, read_ids(setup.calibration, toy::calibration_seed, *setup.tokenizer, tokens));
     }
     const quell::model::engine engine = transformer::make_engine(base, calibration, setup.context, setup.threads);
     QUELL_TRY(const quell::model::plan plan, how.plan_for(engine.graph));
     if (setup.strict) {
         QUELL_TRY_VOID(refuse_fallbacks(plan));
     }
-    QUELL_TRY(
-        quell::model::quantized_model changed,
-        quell::model::apply(engine, plan,
-                            {.threads = setup.threads, .progress = setup.progress, .keep_float = setup.keep_float}));
+    QUELL_TRY(quell::model::quantized_model changed, quell::model::apply(engine, plan,
+                                                                         {.threads = setup.threads,
+                                                                          .progress = setup.progress,
+                                                                          .keep_float = setup.keep_float,
+                                                                          .sample_rows = setup.sample_rows}));
     quantized q{.network = {}, .decided = std::move(changed.decided), .report = std::move(changed.report)};
     q.network = transformer::with_linears(base, std::move(changed));
     if (setup.embedding_bits != 32 && !setup.keep_float) {
         QUELL_TRY_VOID(quantize_tables(q.network, setup.embedding_bits, setup.threads));
+    }
+    if (setup.kv_bits != 16 && !setup.keep_float) {
+        q.network.shape.kv_bits = setup.kv_bits;
     }
     q.bytes = model_bytes(q);
     q.seconds = all.seconds();

@@ -107,8 +107,10 @@ struct quantize_setup {
     std::size_t calibration_tokens = 12288;
     std::size_t context = 512;
     int embedding_bits = 32;
-    bool keep_float = false;  ///< transforms only
-    bool strict = false;      ///< a site that cannot be what the recipe asks for is an error
+    int kv_bits = 16;             ///< of keys and values in the cache: 8, 4, or 16: as they are
+    bool keep_float = false;      ///< transforms only
+    std::size_t sample_rows = 0;  ///< calibration rows an input to compare outputs on
+    bool strict = false;          ///< a site that cannot be what the recipe asks for is an error
     const transformer::tokenizer* tokenizer = nullptr;
     quell::executor threads = {};
     quell::progress_callback progress = {};

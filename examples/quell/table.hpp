@@ -3,6 +3,8 @@
 /// What `quell eval` reports: one row per recipe, as a table for a person and as JSON for a program.
 #pragma once
 
+#include "quell/report/layer_report.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <cmath>
@@ -20,6 +22,7 @@ struct eval_row {
     double model_bits_stored = 32;
     int embedding_bits = 32;
     int activation_bits = 32;
+    int kv_bits = 32;  ///< of keys and values in the cache; 32: float
     std::size_t bytes = 0;
     double perplexity = 0;
     double perplexity_change = 0;  ///< percent of the float model's; NaN where that is not known
@@ -29,6 +32,7 @@ struct eval_row {
     double decode_tokens_per_second = 0;
     double quantize_seconds = 0;
     std::size_t peak_rss_bytes = 0;
+    std::vector<quell::report::layer_report> layers = {};  ///< for the page
 };
 
 struct eval_report {
@@ -39,6 +43,7 @@ struct eval_report {
     std::string isa;
     std::size_t threads = 0;
     std::vector<eval_row> rows;
+    std::vector<std::string> notes = {};  ///< what was measured besides, and every fallback
 };
 
 inline void print_header() {
@@ -70,6 +75,7 @@ inline nlohmann::ordered_json to_json(const eval_row& row) {
             {"model_bits_stored", row.model_bits_stored},
             {"embedding_bits", row.embedding_bits},
             {"activation_bits", row.activation_bits},
+            {"kv_bits", row.kv_bits},
             {"bytes", row.bytes},
             {"perplexity", row.perplexity},
             {"kl_divergence", row.kl_divergence},

@@ -10,7 +10,9 @@
 #include "quell/core/executor.hpp"
 #include "quell/core/views.hpp"
 #include "quell/kernels/dispatch.hpp"
+#include "quell/kernels/hadamard.hpp"
 #include "quell/kernels/table.hpp"
+#include "quell/transforms/hadamard.hpp"
 #include "transformer/config.hpp"
 #include "transformer/elementwise.hpp"
 #include "transformer/kv_cache.hpp"
@@ -24,20 +26,56 @@
 
 namespace transformer {
 
+/// Mixes the channels of every head by a Hadamard matrix. Done to queries and keys alike it leaves all scores as they
+/// are, and keys without outliers for codes. Source: QuaRot, arXiv 2404.00456, its rotation R3.
+///
+/// Shapes   heads [tokens, a multiple of rotation.size()], without gaps between rows.
+inline void mix_heads(const quell::transforms::hadamard& rotation, quell::matrix_view<float> heads,
+                      const quell::executor& threads) {
+    const std::size_t per_row = heads.cols() / rotation.size();
+    const quell::kernels::hadamard_args args{.x = heads.data(),
+                                             .ldx = rotation.size(),
+                                             .rows = heads.rows() * per_row,
+                                             .shape = rotation.shape(),
+                                             .signs = rotation.signs().data(),
+                                             .y = heads.data(),
+                                             .ldy = rotation.size()};
+    for_row_ranges(threads, heads.rows(), [&](std::size_t first, std::size_t last) {
+        quell::buffer<float> scratch(rotation.shape().scratch_floats());
+        quell::kernels::hadamard_args own = args;
+        own.scratch = scratch.data();
+        quell::kernels::best().hadamard_rows(own, first * per_row, last * per_row);
+    });
+}
+
 /// Rotates the queries [tokens, query_width] in place, rotates the keys [tokens, kv_width] in place and stores them
-/// with the values [tokens, kv_width] in the cache, the first token at `position`.
+/// with the values [tokens, kv_width] in the cache, the first token at `position`. Where the cache holds codes, both
+/// are mixed first.
 inline void rotate_and_store(const config& c, const rope_table& rope, std::size_t layer, std::size_t position,
                              quell::matrix_view<float> q, quell::matrix_view<float> k,
-                             quell::matrix_view<const float> v, kv_cache& cache, const quell::executor& threads) {
+                             quell::matrix_view<const float> v, const quell::transforms::hadamard& mixing,
+                             kv_cache& cache, const quell::executor& threads) {
+    const auto head_of = [&](auto rows, std::size_t t, std::size_t h) {
+        return rows.row(t).subspan(h * c.head_size, c.head_size);
+    };
     for_row_ranges(threads, q.rows(), [&](std::size_t first, std::size_t last) {
         for (std::size_t t = first; t < last; ++t) {
             for (std::size_t h = 0; h < c.heads; ++h) {
-                rope.rotate(q.row(t).subspan(h * c.head_size, c.head_size), position + t);
+                rope.rotate(head_of(q, t, h), position + t);
             }
             for (std::size_t h = 0; h < c.kv_heads; ++h) {
-                const auto key = k.row(t).subspan(h * c.head_size, c.head_size);
-                rope.rotate(key, position + t);
-                cache.store(layer, h, position + t, key, v.row(t).subspan(h * c.head_size, c.head_size));
+                rope.rotate(head_of(k, t, h), position + t);
+            }
+        }
+    });
+    if (!mixing.empty()) {
+        mix_heads(mixing, q, threads);
+        mix_heads(mixing, k, threads);
+    }
+    for_row_ranges(threads, q.rows(), [&](std::size_t first, std::size_t last) {
+        for (std::size_t t = first; t < last; ++t) {
+            for (std::size_t h = 0; h < c.kv_heads; ++h) {
+                cache.store(layer, h, position + t, head_of(k, t, h), head_of(v, t, h));
             }
         }
     });
@@ -45,11 +83,14 @@ inline void rotate_and_store(const config& c, const rope_table& rope, std::size_
 
 class attention {
 public:
-    /// Scratch for the scores of one block for each thread; `capacity` tokens at most.
-    attention(const config& c, std::size_t capacity, std::size_t threads)
+    /// Scratch for each thread: the scores of one block, and a head of keys or values where the cache holds codes.
+    attention(const config& c, const kv_cache& cache, std::size_t threads)
         : shape_(c),
-          score_stride_((capacity + kv_cache::panel_width - 1) / kv_cache::panel_width * kv_cache::panel_width),
-          scores_(threads * rows_per_block * score_stride_) {}
+          workers_(threads),
+          score_stride_((cache.capacity() + kv_cache::panel_width - 1) / kv_cache::panel_width * kv_cache::panel_width),
+          scores_(threads * rows_per_block * score_stride_),
+          head_floats_(cache.scratch_floats()),
+          heads_(threads * head_floats_) {}
 
     /// Shapes   q and out [tokens, query_width]; the cache holds position + tokens tokens of this layer.
     /// Cost     2 tokens (position + tokens / 2) query_width multiply-adds; the bits depend neither on the number of
@@ -58,16 +99,17 @@ public:
              quell::matrix_view<float> out, const quell::executor& threads) {
         const std::size_t blocks = (q.rows() + rows_per_block - 1) / rows_per_block;
         const std::size_t tasks = blocks * shape_.heads;
-        const std::size_t workers = std::min(tasks, scores_.size() / (rows_per_block * score_stride_));
+        const std::size_t workers = std::min(tasks, workers_);
         std::atomic<std::size_t> next = 0;
         threads.parallel_for(workers, [&](std::size_t worker) {
-            float* scores = scores_.data() + worker * rows_per_block * score_stride_;
+            const scratch own{scores_.data() + worker * rows_per_block * score_stride_,
+                              heads_.data() + worker * head_floats_};
             for (std::size_t task = next++; task < tasks; task = next++) {
                 const std::size_t block = blocks - 1 - task / shape_.heads;  // the largest first
                 const std::size_t first = block * rows_per_block;
                 const std::size_t rows = std::min(rows_per_block, q.rows() - first);
                 run_block(cache, layer, position + first, task % shape_.heads, q.block(first, 0, rows, q.cols()),
-                          out.block(first, 0, rows, out.cols()), scores);
+                          out.block(first, 0, rows, out.cols()), own);
             }
         });
     }
@@ -75,33 +117,38 @@ public:
 private:
     static constexpr std::size_t rows_per_block = 48;
 
+    struct scratch {
+        float* scores;
+        float* head;
+    };
+
     /// One head of a few query rows, the first of them at `position`.
     void run_block(const kv_cache& cache, std::size_t layer, std::size_t position, std::size_t head,
-                   quell::matrix_view<const float> q, quell::matrix_view<float> out, float* scores) const {
+                   quell::matrix_view<const float> q, quell::matrix_view<float> out, const scratch& own) const {
         const std::size_t kv_head = head / shape_.heads_per_kv_head();
         const std::size_t size = shape_.head_size;
         const std::size_t tokens = position + q.rows();
         multiply({.x = q.data() + head * size,
                   .ldx = q.stride(),
                   .m = q.rows(),
-                  .panels = cache.keys(layer, kv_head),
+                  .panels = cache.keys(layer, kv_head, tokens, own.head),
                   .panel_stride = cache.key_panel_stride(),
                   .n = tokens,
                   .k = size,
                   .bias = nullptr,
-                  .y = scores,
+                  .y = own.scores,
                   .ldy = score_stride_,
                   .accumulate = false});
         float sums[rows_per_block];
         for (std::size_t r = 0; r < q.rows(); ++r) {
-            float* row = scores + r * score_stride_;
+            float* row = own.scores + r * score_stride_;
             sums[r] = softmax_numerators({row, position + r + 1}, 1.0F / std::sqrt(static_cast<float>(size)));
             std::fill(row + position + r + 1, row + tokens, 0.0F);
         }
-        multiply({.x = scores,
+        multiply({.x = own.scores,
                   .ldx = score_stride_,
                   .m = q.rows(),
-                  .panels = cache.values(layer, kv_head),
+                  .panels = cache.values(layer, kv_head, tokens, own.head),
                   .panel_stride = cache.value_panel_stride(),
                   .n = size,
                   .k = tokens,
@@ -122,8 +169,11 @@ private:
     }
 
     config shape_;
+    std::size_t workers_;
     std::size_t score_stride_;
     quell::buffer<float> scores_;
+    std::size_t head_floats_;
+    quell::buffer<float> heads_;
 };
 
 }  // namespace transformer

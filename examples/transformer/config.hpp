@@ -52,6 +52,7 @@ struct config {
     gelu_form gelu = gelu_form::erf;
     bool tied_head = false;  ///< the head is the embedding
     bool qkv_bias = false;   ///< q, k and v must have biases
+    int kv_bits = 32;        ///< of keys and values in the cache: 8, 4, or 32: float
 
     [[nodiscard]] std::size_t query_width() const { return heads * head_size; }
     [[nodiscard]] std::size_t kv_width() const { return kv_heads * head_size; }
@@ -92,6 +93,10 @@ inline quell::result<void> validate(const config& c) {
     if (c.heads % c.kv_heads != 0) {
         return detail::bad_config(std::to_string(c.heads) + " heads are no multiple of " + std::to_string(c.kv_heads) +
                                   " key-value heads");
+    }
+    if (c.kv_bits != 32 && c.kv_bits != 8 && c.kv_bits != 4) {
+        return detail::bad_config("keys and values of " + std::to_string(c.kv_bits) +
+                                  " bits; 32, 8 and 4 are possible");
     }
     if (c.head_size % 2 != 0) {
         return detail::bad_config("head size " + std::to_string(c.head_size) + " is odd and cannot rotate in pairs");

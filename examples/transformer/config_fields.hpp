@@ -88,6 +88,7 @@ requires(std::same_as<std::remove_const_t<Config>, config>) void fields(Visit& v
     visit("gelu", c.gelu);
     visit("tied_head", c.tied_head);
     visit("qkv_bias", c.qkv_bias);
+    visit("kv_bits", c.kv_bits);
 }
 
 namespace detail {

@@ -46,7 +46,8 @@ public:
           threads_(threads),
           cache_(network.shape, capacity),
           rope_(network.shape, network.rope_factors, capacity),
-          attention_(network.shape, capacity, threads.concurrency()) {}
+          mixing_(network.shape.kv_bits == 32 ? 0 : network.shape.head_size),
+          attention_(network.shape, cache_, threads.concurrency()) {}
 
     /// Appends tokens. The same ids give the same bits however they are divided into calls, as long as no linear has a
     /// scale for a whole batch. Allocates only when a call has more tokens than every call before it.
@@ -191,7 +192,7 @@ private:
         seen(4 * layer, x);
         const quell::quant::linear_call calls[] = {{&b.q, q}, {&b.k, k}, {&b.v, v}};
         quell::quant::forward_shared(calls, x, workspace_, threads_);
-        rotate_and_store(network_.shape, rope_, layer, position_, q, k, v, cache_, threads_);
+        rotate_and_store(network_.shape, rope_, layer, position_, q, k, v, mixing_, cache_, threads_);
         attention_.run(cache_, layer, position_, q, attended, threads_);
         seen(4 * layer + 1, attended);
         quell::quant::forward(b.o, attended, delta, workspace_, threads_);
@@ -229,6 +230,7 @@ private:
     quell::executor threads_;
     kv_cache cache_;
     rope_table rope_;
+    quell::transforms::hadamard mixing_;  ///< of heads, where the cache holds codes; or empty
     attention attention_;
     activations act_;
     quell::matrix<float> hidden_;

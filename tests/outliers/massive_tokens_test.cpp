@@ -130,6 +130,21 @@ TEST(TokenWindow, DoesNotCareInWhatPartsRowsCome) {
     expect_same(of_whole, of_parts);
 }
 
+TEST(TokenWindow, PrefersTheEarlierOfEquals) {
+    matrix<float> x(12, 6);
+    std::fill(x.elements().begin(), x.elements().end(), -2.0F);
+    x(9, 5) = 3.0F;
+    outliers::token_window window;
+    window.add(x.view());
+    ASSERT_EQ(window.largest().size(), outliers::token_window::kept_tokens);
+    EXPECT_EQ(window.largest()[0].position, 9U);
+    EXPECT_EQ(window.largest()[0].channels, (std::array<std::uint64_t, 4>{5, 0, 1, 2}));
+    for (std::size_t i = 1; i < window.largest().size(); ++i) {
+        EXPECT_EQ(window.largest()[i].position, i - 1);
+        EXPECT_EQ(window.largest()[i].channels, (std::array<std::uint64_t, 4>{0, 1, 2, 3}));
+    }
+}
+
 TEST(SpikeRatio, IsThatOfTheOracle) {
     const matrix<float> x = rows_with_massive_tokens(333, 9, 30, 9);
     const auto seen = collect_windows<spike_ratio>(x.view(), 64);

@@ -119,6 +119,7 @@ TEST_F(BadInput, AnUnknownInstructionSet) {
 
 TEST_F(BadInput, AnOutputFolderThatDoesNotExist) {
     refuses({"eval", "--model", "toy", "--recipe", "fp32", "--json", folder_.file("no/out.json")}, 1, "no/out.json");
+    refuses({"eval", "--model", "toy", "--recipe", "fp32", "--html", folder_.file("no/out.html")}, 1, "no/out.html");
     refuses({"train-toy", "--out", folder_.file("no/toy.safetensors")}, 1, "no/toy.safetensors");
 }
 
@@ -185,6 +186,24 @@ TEST_F(BadInput, AQuantizationThatCannotBeDone) {
 TEST_F(BadInput, ARecipeThatNeedsCalibrationOnARealModel) {
     const std::string model = folder_.write("model.gguf", support::llama_gguf({}).build());
     refuses({"eval", "--model", model, "--recipe", "smoothquant-w8a8"}, 2, "--calib");
+}
+
+TEST_F(BadInput, AnInspectionThatCannotBeDone) {
+    const std::string page = folder_.file("page.html");
+    refuses({"inspect", "--model", "toy", "--html", folder_.file("no/page.html")}, 1, "no/page.html");
+    refuses({"inspect", "--model", folder_.file("none.gguf"), "--html", page}, 2, "--calib");
+    refuses({"inspect", "--model", folder_.file("none.gguf"), "--calib", "builtin", "--html", page}, 1, "none.gguf");
+    refuses({"inspect", "--model", "toy", "--calib", folder_.file("none.txt"), "--html", page}, 1, "none.txt");
+    refuses({"inspect", "--isa", "mmx", "--html", page}, 2, "mmx");
+    const std::string empty = folder_.write("empty.txt", {});
+    refuses({"inspect", "--model", "toy", "--calib", empty, "--html", page}, 1, "there is no text to run");
+    EXPECT_EQ(quell({"inspect", "--model", "toy"}).status, 2);
+    EXPECT_EQ(quell({"inspect", "--html", page, "--bits", "5"}).status, 2);
+}
+
+TEST_F(PackedBadInput, APageAboutItsOutliers) {
+    refuses({"inspect", "--model", packed_, "--calib", "builtin", "--html", folder_.file("page.html")}, 2,
+            "is packed already, as rtn-w8a8");
 }
 
 TEST_F(BadInput, AnUnknownOption) {

@@ -3,6 +3,7 @@
 #include "program/program.hpp"
 #include "quell/io/safetensors.hpp"
 #include "support/llama_gguf.hpp"
+#include "support/shared_data.hpp"
 #include "support/temporary_folder.hpp"
 
 #include <gtest/gtest.h>
@@ -97,6 +98,23 @@ TEST_F(Stats, PrintTheWorstInputFirst) {
     }
     EXPECT_EQ(relative.size(), 16U) << o.out;
     EXPECT_TRUE(std::ranges::is_sorted(relative, std::greater<>()));
+}
+
+TEST_F(Stats, FindTheMassiveTokensOfARealModel) {
+    const auto model = shared_file("data/SmolLM2-135M-Instruct.Q4_1.gguf");
+    const auto text = shared_file("data/wikitext2-calibration.txt");
+    if (!model || !text) {
+        GTEST_SKIP() << "SmolLM2-135M-Instruct.Q4_1.gguf or wikitext2-calibration.txt is not there";
+    }
+    const outcome o = program_test::quell({"stats", "--model", *model, "--calib", *text, "--calib-tokens", "1024",
+                                           "--out", folder_.file("s.safetensors"), "--quiet"});
+    ASSERT_EQ(o.status, 0) << o.err;
+    EXPECT_EQ(o.out.substr(o.out.find('\n') + 1, 14), "blk.11.down_in");
+    const std::size_t line = o.out.find("blk.11.down_in: ");
+    ASSERT_NE(line, std::string::npos) << o.out;
+    const std::string massive = o.out.substr(line, o.out.find('\n', line) - line);
+    EXPECT_NE(massive.find("positions 0 (2)"), std::string::npos) << massive;
+    EXPECT_NE(massive.find("channels 1229 ("), std::string::npos) << massive;
 }
 
 TEST_F(Stats, HaveTheSameBytesForAnyThreadCountAndAgain) {

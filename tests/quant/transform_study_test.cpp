@@ -43,7 +43,7 @@ matrix<float> massive_token(std::uint64_t seed = 12) {
 
 transform_effects study_one(const matrix<float>& x, const matrix<float>& w, const executor& threads = {}) {
     const std::array weights = {w.view()};
-    auto effects = study_transforms({.x = x.view(), .absmax = {}, .weights = weights}, {}, threads);
+    auto effects = study_transforms({.x = x.view(), .absmax = nullptr, .weights = weights}, {}, threads);
     EXPECT_TRUE(effects);
     return *std::move(effects);
 }
@@ -142,7 +142,7 @@ TEST(TransformStudy, SmoothsAllWeightsThatReadTheInputTogether) {
     const matrix<float> a = random_matrix(8, 48, 2);
     const matrix<float> b = random_matrix(16, 48, 3, 5.0);
     const std::array weights = {a.view(), b.view()};
-    const auto effects = study_transforms({.x = x.view(), .absmax = {}, .weights = weights});
+    const auto effects = study_transforms({.x = x.view(), .absmax = nullptr, .weights = weights});
     ASSERT_TRUE(effects);
     matrix<float> both(24, 48);
     std::copy(a.elements().begin(), a.elements().end(), both.elements().begin());
@@ -173,10 +173,13 @@ TEST(TransformStudy, SortsChannelsAndKeepsTheOrderOfTokens) {
 TEST(TransformStudy, TakesTheMaximaOfAllTokensWhereTheyAreGiven) {
     const matrix<float> x = random_matrix(10, 32, 6);
     const matrix<float> w = random_matrix(6, 32, 7);
-    std::vector<float> absmax(32, 1.0F);
-    absmax[4] = 10000.0F;  // 100 after the root: the channel becomes small
+    matrix<float> rest = random_matrix(10, 32, 60);
+    rest(0, 4) = 10000.0F;  // 100 after the root: the channel becomes small
+    stats::absmax absmax;
+    absmax.add(x.view());
+    absmax.add(rest.view());
     const std::array weights = {w.view()};
-    const auto effects = study_transforms({.x = x.view(), .absmax = absmax, .weights = weights});
+    const auto effects = study_transforms({.x = x.view(), .absmax = &absmax, .weights = weights});
     ASSERT_TRUE(effects);
     const auto sampled = study_one(x, w);
     EXPECT_LT((*effects)[1].activation_magnitudes.back(), 0.1 * sampled[1].activation_magnitudes.back());
@@ -210,7 +213,7 @@ TEST(TransformStudy, NamesWhatIsNotFinite) {
     x(0, 7) = std::numeric_limits<float>::infinity();
     const matrix<float> w = random_matrix(3, 8, 2);
     const std::array weights = {w.view()};
-    const auto effects = study_transforms({.x = x.view(), .absmax = {}, .weights = weights});
+    const auto effects = study_transforms({.x = x.view(), .absmax = nullptr, .weights = weights});
     ASSERT_FALSE(effects);
     EXPECT_EQ(effects.error().message, "activations: row 0, column 7 is infinity, not a finite number");
 }

@@ -36,6 +36,20 @@ TEST(Axis, PlacesValuesBetweenItsEnds) {
     EXPECT_TRUE(linear.shows(-1.0));
 }
 
+TEST(Axis, WidensBothEndsAlike) {
+    axis_range linear = range_over(axis_kind::linear, {0.0, 10.0});
+    linear.widen(0.1);
+    EXPECT_DOUBLE_EQ(linear.low(), -1.0);
+    EXPECT_DOUBLE_EQ(linear.high(), 11.0);
+    axis_range logarithmic = range_over(axis_kind::logarithmic, {1.0, 100.0});
+    logarithmic.widen(0.5);
+    EXPECT_DOUBLE_EQ(logarithmic.low(), 0.1);
+    EXPECT_DOUBLE_EQ(logarithmic.high(), 1000.0);
+    axis_range empty(axis_kind::linear);
+    empty.widen(0.5);
+    EXPECT_LT(empty.low(), empty.high());
+}
+
 TEST(Axis, MarksRoundValues) {
     EXPECT_EQ(range_over(axis_kind::linear, {0.0, 10.0}).ticks(5),
               (std::vector<double>{0.0, 2.0, 4.0, 6.0, 8.0, 10.0}));

@@ -74,9 +74,9 @@ TEST(Pictures, ScatterLabelsItsPoints) {
 }
 
 TEST(Pictures, LabelsKeepApart) {
-    detail::label_placer placer(400.0, 300.0);
+    detail::label_placer placer({0.0, 0.0, 400.0, 300.0});
     std::vector<detail::box> boxes;
-    for (int i = 0; i < 6; ++i) {
+    for (int i = 0; i < 12; ++i) {
         boxes.push_back(placer.place(200.0, 150.0, 10));
         for (int j = 0; j < i; ++j) {
             EXPECT_FALSE(boxes.back().meets(boxes[static_cast<std::size_t>(j)])) << i << " and " << j;

@@ -287,4 +287,46 @@ TEST(Session, DecodesWithoutAllocatingAfterTheFirstCall) {
     EXPECT_EQ(allocations, before);
 }
 
+/// sqrt(mean (a - b)^2 / mean a^2) of the final states with a cache of codes.
+double change_by_cache(const transformer::config& shape, int bits) {
+    transformer::model network = support::network_of(support::random_model(shape));
+    const auto ids = support::random_ids(70, network.shape.vocab);
+    const auto states = [&](std::size_t at_once) {
+        transformer::session run(network, {}, ids.size());
+        std::vector<float> all;
+        for (std::size_t first = 0; first < ids.size(); first += at_once) {
+            EXPECT_TRUE(run.prefill(std::span(ids).subspan(first, std::min(at_once, ids.size() - first))));
+            for (std::size_t t = 0; t < run.hidden().rows(); ++t) {
+                all.insert(all.end(), run.hidden().row(t).begin(), run.hidden().row(t).end());
+            }
+        }
+        return all;
+    };
+    const std::vector<float> exact = states(ids.size());
+    network.shape.kv_bits = bits;
+    const std::vector<float> coded = states(ids.size());
+    EXPECT_EQ(coded, states(1)) << "the same tokens one at a time";
+    double error = 0.0;
+    double power = 0.0;
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+        error += std::pow(double{exact[i]} - double{coded[i]}, 2);
+        power += std::pow(double{exact[i]}, 2);
+    }
+    return std::sqrt(error / power);
+}
+
+TEST(Session, KeysAndValuesInCodesChangeLittle) {
+    transformer::config c = support::small_config();
+    c.layers = 2;
+    for (const std::size_t head_size : {8U, 24U, 20U}) {
+        c.head_size = head_size;
+        const double eight = change_by_cache(c, 8);
+        const double four = change_by_cache(c, 4);
+        EXPECT_LT(eight, 0.08) << head_size;
+        EXPECT_GT(eight, 0.0) << head_size;
+        EXPECT_LT(four, 0.7) << head_size;
+        EXPECT_GT(four, 3.0 * eight) << head_size;
+    }
+}
+
 }  // namespace

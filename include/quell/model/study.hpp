@@ -5,18 +5,18 @@
 #pragma once
 
 #include "quell/core/executor.hpp"
+#include "quell/core/matrix.hpp"
 #include "quell/core/progress.hpp"
 #include "quell/core/result.hpp"
 #include "quell/core/target.hpp"
-#include "quell/model/calibrate.hpp"
 #include "quell/model/engine.hpp"
+#include "quell/model/profile_set.hpp"
+#include "quell/model/row_sample.hpp"
 #include "quell/outliers/input_profile.hpp"
 #include "quell/quant/transform_study.hpp"
-#include "quell/stats/absmax.hpp"
 
 #include <algorithm>
 #include <cstddef>
-#include <span>
 #include <utility>
 #include <vector>
 
@@ -47,85 +47,79 @@ namespace detail {
 class model_study {
 public:
     model_study(const engine& source, const study_options& options)
-        : source_(source),
-          options_(options),
-          records_(source.graph.inputs.size()),
-          profiles_(source.graph.inputs.size(), outliers::profile_collector({.window = options.window})) {}
+        : source_(source), options_(options), samples_(source.graph.inputs.size(), row_sample(options.sample_rows)) {}
 
     result<std::vector<input_study>> run() && {
         QUELL_TRY_VOID(collect());
         std::vector<input_study> studies;
-        for (std::size_t i = 0; i < records_.size(); ++i) {
-            if (records_[i].wanted) {
+        for (std::size_t i = 0; i < samples_.size(); ++i) {
+            if (!source_.graph.readers_of(i).empty()) {
                 QUELL_TRY(input_study found, study_input(i));
                 studies.push_back(std::move(found));
-                records_[i] = {};  // its rows are not needed any more
             }
-            report_progress(options_.progress, "study", source_.graph.inputs[i].name, i + 1, records_.size());
+            samples_[i] = {};  // its rows are not needed any more
+            report_progress(options_.progress, "study", source_.graph.inputs[i].name, i + 1, samples_.size());
         }
         return studies;
     }
 
 private:
+    /// The pass that collects the profiles also draws the rows.
     result<void> collect() {
-        for (std::size_t i = 0; i < records_.size(); ++i) {
-            records_[i].stats.select<stats::absmax>();
-            records_[i].sample = row_sample(options_.sample_rows);
-            records_[i].wanted = !source_.graph.readers_of(i).empty();
-        }
         engine observed = source_;
         if (source_.calibrate) {
             observed.calibrate = [this](const input_observer& see) {
                 return source_.calibrate([&](std::size_t input, matrix_view<const float> x) {
                     see(input, x);
-                    if (input < profiles_.size()) {
-                        profile_rows(input, x);
+                    if (input < samples_.size()) {
+                        samples_[input].add(x);
                     }
                 });
             };
         }
-        if (const auto status = calibrate(observed, records_); !status) {
-            return cause_of(status.error(), source_);
+        auto profiles = collect_profiles(observed, {.threads = options_.threads,
+                                                    .progress = options_.progress,
+                                                    .window = options_.window,
+                                                    .tokens = options_.tokens});
+        if (!profiles) {
+            return cause_of(profiles.error(), source_);
         }
+        profiles_ = *std::move(profiles);
         return {};
     }
 
-    void profile_rows(std::size_t input, matrix_view<const float> x) {
-        profiles_[input].add(x, options_.threads);
-        const std::size_t seen = profiles_[input].count();
-        report_progress(options_.progress, "calibrate", source_.graph.inputs[input].name, seen,
-                        std::max(options_.tokens, seen));
-    }
-
     result<input_study> study_input(std::size_t i) {
+        const input_point& point = source_.graph.inputs[i];
         input_study found{.input = i,
                           .readers = source_.graph.readers_of(i),
-                          .profile = profiles_[i].profile(),
-                          .rows = records_[i].sample.numbers()};
+                          .profile = std::move(profiles_.inputs.at(point.name)),
+                          .rows = samples_[i].numbers()};
         std::vector<matrix<float>> weights;
         for (const std::size_t s : found.readers) {
             QUELL_TRY(matrix<float> w, fetch_weight(source_, source_.graph.sites[s]));
             weights.push_back(std::move(w));
         }
-        std::vector<matrix_view<const float>> views;
-        for (const matrix<float>& w : weights) {
-            views.push_back(w.view());
-        }
-        const matrix<float> x = records_[i].sample.rows();
-        auto effects =
-            quant::study_transforms({.x = x.view(), .absmax = found.profile.absmax.per_channel(), .weights = views},
-                                    options_.transforms, options_.threads);
+        const std::vector<matrix_view<const float>> views = views_of(weights);
+        const matrix<float> x = samples_[i].rows();
+        auto effects = quant::study_transforms({.x = x.view(), .absmax = &found.profile.absmax, .weights = views},
+                                               options_.transforms, options_.threads);
         if (!effects) {
-            return effects.error().in(source_.graph.inputs[i].name);
+            return effects.error().in(point.name);
         }
         found.effects = *std::move(effects);
         return found;
     }
 
+    static std::vector<matrix_view<const float>> views_of(const std::vector<matrix<float>>& weights) {
+        std::vector<matrix_view<const float>> views(weights.size());
+        std::transform(weights.begin(), weights.end(), views.begin(), [](const matrix<float>& w) { return w.view(); });
+        return views;
+    }
+
     const engine& source_;
     const study_options& options_;
-    std::vector<input_record> records_;
-    std::vector<outliers::profile_collector> profiles_;
+    std::vector<row_sample> samples_;
+    profile_set profiles_;
 };
 
 }  // namespace detail
@@ -133,7 +127,7 @@ private:
 /// One entry for each input that a linear reads, in the order of the graph.
 ///
 /// Requires source.weight and source.calibrate; sample_rows > 0. Scales stay online, so repeated heads have their own.
-/// Errors   those of calibrate() and of quant::study_transforms, with the name of the input or of the site.
+/// Errors   those of collect_profiles() and of quant::study_transforms, with the name of the input or of the site.
 /// Cost     one pass of calibration; sample_rows rows of each input at once, and the weights of one input at a time.
 [[nodiscard]] inline result<std::vector<input_study>> study(const engine& source, const study_options& options = {}) {
     QUELL_EXPECTS(static_cast<bool>(source.weight), "an engine that gives its weights");

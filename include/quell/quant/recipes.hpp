@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -110,6 +111,16 @@ inline recipe balanced(recipe base, const recipe_options& o) {
     return base;
 }
 
+inline recipe gptq(recipe base) {
+    base.solver = {rounding::gptq{}};
+    if (auto e = std::getenv("QX_NOISE")) std::get<rounding::gptq>(base.solver.policy).hessian.activation_noise = std::atof(e);
+    if (auto e = std::getenv("QX_ORDER")) std::get<rounding::gptq>(base.solver.policy).hessian.order = std::atoi(e) ? rounding::column_order::activation : rounding::column_order::natural;
+    if (auto e = std::getenv("QX_W")) std::get<rounding::gptq>(base.solver.policy).weighting = rounding::clip_weighting(std::atoi(e));
+    if (auto e = std::getenv("QX_DAMP")) std::get<rounding::gptq>(base.solver.policy).hessian.damping = std::atof(e);
+    if (auto e = std::getenv("QX_CLIP")) base.activations.clip = static_cast<float>(std::atof(e));
+    return base;
+}
+
 /// The four of the paper, and ours.
 inline recipe best_transform(recipe base, const recipe_options& o) {
     base.transforms = {{{{no_transform{}},
@@ -148,6 +159,10 @@ inline constexpr named_recipe all_recipes[] = {
      [](const recipe_options& o) { return smoothed_and_rotated(searched(int4_rows, int4_tokens), o); }},
     {"hybrid-w4a4-rtn", [](const recipe_options& o) { return hybrid(searched(int4_rows, int4_tokens), o); }},
     {"balance-w4a4-rtn", [](const recipe_options& o) { return balanced(searched(int4_rows, int4_tokens), o); }},
+    {"balance-w4a4", [](const recipe_options& o) { return gptq(balanced(searched(int4_rows, int4_tokens), o)); }},
+    {"hybrid-w4a4", [](const recipe_options& o) { return gptq(hybrid(searched(int4_rows, int4_tokens), o)); }},
+    {"quarot-w4a4", [](const recipe_options&) { return gptq(rotated(searched(int4_rows, int4_tokens))); }},
+    {"smoothrot-w4a4", [](const recipe_options& o) { return gptq(smoothed_and_rotated(searched(int4_rows, int4_tokens), o)); }},
     {"balance-clip-w4a4-rtn",
      [](const recipe_options& o) { return balanced(searched(int4_rows, {.bits = 4, .clip = 0.0F}), o); }},
     {"auto-transform-w4a4-rtn",

@@ -39,6 +39,15 @@ public:
         }
     }
 
+    /// Moves both ends out by a share of the length, so that nothing stands on the edge.
+    void widen(double share) {
+        const interval ends = bounds();
+        const bool linear = kind_ == axis_kind::linear;
+        const double step = linear ? share * (ends.high - ends.low) : std::pow(ends.high / ends.low, share);
+        low_ = linear ? ends.low - step : ends.low / step;
+        high_ = linear ? ends.high + step : ends.high * step;
+    }
+
     [[nodiscard]] axis_kind kind() const { return kind_; }
     [[nodiscard]] double low() const { return bounds().low; }
     [[nodiscard]] double high() const { return bounds().high; }
@@ -87,9 +96,11 @@ private:
         for (const double factor : {5.0, 2.0, 1.0}) {
             step = factor * power >= rough * (1.0 - 1e-9) ? factor * power : step;
         }
+        const auto first = static_cast<long>(std::ceil(ends.low / step - 1e-9));
+        const auto last = static_cast<long>(std::floor(ends.high / step + 1e-9));
         std::vector<double> marks;
-        for (double k = std::ceil(ends.low / step - 1e-9); k * step <= ends.high + 1e-9 * step; k += 1.0) {
-            marks.push_back(k * step + 0.0);
+        for (long k = first; k <= last; ++k) {
+            marks.push_back(static_cast<double>(k) * step);
         }
         return marks;
     }
@@ -99,12 +110,14 @@ private:
         const interval ends = bounds();
         const double decades = std::log10(ends.high / ends.low);
         const double wanted = static_cast<double>(std::max<std::size_t>(most, 1));
-        const double stride = std::max(1.0, std::ceil(decades / wanted));
+        const int stride = std::max(1, static_cast<int>(std::ceil(decades / wanted)));
+        const int first = static_cast<int>(std::floor(std::log10(ends.low)));
+        const int last = static_cast<int>(std::floor(std::log10(ends.high) + 1e-9));
         std::vector<double> marks;
-        for (double e = std::floor(std::log10(ends.low)); e <= std::log10(ends.high) + 1e-9; e += 1.0) {
+        for (int e = first; e <= last; ++e) {
             for (int factor = 1; factor < 10; ++factor) {
                 const double mark = factor * std::pow(10.0, e);
-                const bool is_round = factor == 1 ? std::fmod(e, stride) == 0.0 : is_marked(factor, decades, wanted);
+                const bool is_round = factor == 1 ? e % stride == 0 : is_marked(factor, decades, wanted);
                 if (is_round && mark >= ends.low * (1.0 - 1e-9) && mark <= ends.high * (1.0 + 1e-9)) {
                     marks.push_back(mark);
                 }

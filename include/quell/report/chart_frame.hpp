@@ -28,6 +28,18 @@ namespace detail {
     return numbered(prefix, look % series_looks);
 }
 
+/// Text is taken to be this wide; the true width depends on the font.
+inline constexpr double letter_width = 6.2;
+inline constexpr double letter_height = 11.0;
+
+struct box {
+    double left, top, right, bottom;
+
+    [[nodiscard]] bool meets(const box& other) const {
+        return left < other.right && other.left < right && top < other.bottom && other.top < bottom;
+    }
+};
+
 /// <svg> with a name for those who cannot see it.
 [[nodiscard]] inline markup picture(double width, double height, const std::string& title, const markup& content) {
     return markup::element("svg",
@@ -80,8 +92,7 @@ public:
     [[nodiscard]] double x(double v) const { return left + x_.place(v) * (width_ - left - right); }
     [[nodiscard]] double y(double v) const { return height_ - bottom - y_.place(v) * (height_ - top - bottom); }
     [[nodiscard]] bool shows(double at_x, double at_y) const { return x_.shows(at_x) && y_.shows(at_y); }
-    [[nodiscard]] double width() const { return width_; }
-    [[nodiscard]] double height() const { return height_; }
+    [[nodiscard]] box inside() const { return {left + 2.0, top, width_ - right, height_ - bottom - 1.0}; }
 
     /// Title, grid, tick labels and the names of the axes.
     [[nodiscard]] markup draw(const std::string& title, const axis& x_axis, const axis& y_axis) const {

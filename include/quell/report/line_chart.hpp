@@ -10,8 +10,9 @@
 #include "quell/report/number_text.hpp"
 
 #include <algorithm>
-#include <array>
+#include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,7 +43,8 @@ struct chart {
 
 namespace detail {
 
-[[nodiscard]] inline chart_frame frame_of(const chart& c) {
+/// `room` is the share of each axis that stays free at both ends.
+[[nodiscard]] inline chart_frame frame_of(const chart& c, double room) {
     axis_range x(c.x.kind);
     axis_range y(c.y.kind);
     for (const series& line : c.lines) {
@@ -52,6 +54,10 @@ namespace detail {
                 y.include(p.y);
             }
         }
+    }
+    if (room > 0.0) {
+        x.widen(room);
+        y.widen(room);
     }
     return {c.width, c.height, x, y};
 }
@@ -70,53 +76,47 @@ namespace detail {
     return path.empty() ? markup() : markup::element("path", {{"d", path}, {"class", look_class("l", line.look)}});
 }
 
-/// Text is taken to be this wide; the true width depends on the font.
-inline constexpr double letter_width = 5.6;
-inline constexpr double letter_height = 11.0;
-
-struct box {
-    double left, top, right, bottom;
-
-    [[nodiscard]] bool meets(const box& other) const {
-        return left < other.right && other.left < right && top < other.bottom && other.top < bottom;
-    }
-};
-
-/// Puts labels beside their points, where no other label and no point stands, as far as that is possible.
+/// Puts labels beside their points, inside `area` and where no other label and no point stands, as far as possible.
 class label_placer {
 public:
-    label_placer(double width, double height) : width_(width), height_(height) {}
+    explicit label_placer(const box& area) : area_(area) {}
 
     void block(double x, double y) { taken_.push_back({x - 4.0, y - 4.0, x + 4.0, y + 4.0}); }
 
+    /// The nearest free place, beside the point or further off.
     [[nodiscard]] box place(double x, double y, std::size_t letters) {
-        const double w = letter_width * static_cast<double>(letters);
-        const double h = letter_height;
-        box best = {x + 6.0, y - h / 2.0, x + 6.0 + w, y + h / 2.0};
-        for (const double shift : {0.0, 12.0, 24.0}) {
-            const std::array candidates = {box{x + 6.0, y - h / 2.0 - shift, x + 6.0 + w, y + h / 2.0 - shift},
-                                           box{x - 6.0 - w, y - h / 2.0 - shift, x - 6.0, y + h / 2.0 - shift},
-                                           box{x + 6.0, y - h / 2.0 + shift, x + 6.0 + w, y + h / 2.0 + shift},
-                                           box{x - w / 2.0, y - 6.0 - h - shift, x + w / 2.0, y - 6.0 - shift},
-                                           box{x - w / 2.0, y + 6.0 + shift, x + w / 2.0, y + 6.0 + h + shift}};
-            const auto free = std::find_if(candidates.begin(), candidates.end(), [&](const box& b) { return fits(b); });
-            if (free != candidates.end()) {
-                best = *free;
-                break;
+        const double width = letter_width * static_cast<double>(letters);
+        box best = beside(x + gap, y, width);
+        double nearest = std::numeric_limits<double>::infinity();
+        for (int column = 0; column < 6; ++column) {
+            for (int row = -10; row <= 10; ++row) {
+                const double far = gap + 33.0 * column;
+                const double shift = letter_height * row;
+                for (const double left : {x + far, x - far - width}) {
+                    const double distance = far + 1.5 * std::abs(shift);
+                    if (const box candidate = beside(left, y + shift, width); distance < nearest && fits(candidate)) {
+                        nearest = distance;
+                        best = candidate;
+                    }
+                }
             }
         }
         taken_.push_back(best);
         return best;
     }
 
+    static constexpr double gap = 7.0;  ///< between a point and a label beside it
+
 private:
+    [[nodiscard]] static box beside(double left, double y, double width) {
+        return {left, y - letter_height / 2.0, left + width, y + letter_height / 2.0};
+    }
     [[nodiscard]] bool fits(const box& b) const {
-        return b.left >= 0.0 && b.right <= width_ && b.top >= 0.0 && b.bottom <= height_ &&
+        return b.left >= area_.left && b.right <= area_.right && b.top >= area_.top && b.bottom <= area_.bottom &&
                std::none_of(taken_.begin(), taken_.end(), [&](const box& other) { return b.meets(other); });
     }
 
-    double width_;
-    double height_;
+    box area_;
     std::vector<box> taken_;
 };
 
@@ -131,11 +131,25 @@ private:
                            tip);
 }
 
+/// With a thin line to the point where it had to stand further off.
+[[nodiscard]] inline markup draw_label(const chart_point& p, const chart_frame& frame, label_placer& placer) {
+    const double x = frame.x(p.x);
+    const double y = frame.y(p.y);
+    const box at = placer.place(x, y, p.label.size());
+    const double middle = (at.top + at.bottom) / 2.0;
+    const double end = at.left > x ? at.left - 1.0 : at.right + 1.0;
+    markup m = svg_text(at.left, at.bottom - 2.0, "tl", p.label);
+    if (std::abs(middle - y) > 1.0 || std::abs(end - x) > label_placer::gap) {
+        m += svg_line(x, y, end, middle, "ld");
+    }
+    return m;
+}
+
 }  // namespace detail
 
 /// Points that an axis cannot show, such as 0 on a logarithmic one, are left out.
 [[nodiscard]] inline markup draw_lines(const chart& c) {
-    const detail::chart_frame frame = detail::frame_of(c);
+    const detail::chart_frame frame = detail::frame_of(c, 0.0);
     markup m = frame.draw(c.title, c.x, c.y);
     for (const series& line : c.lines) {
         m += detail::draw_line(line, frame);
@@ -145,9 +159,9 @@ private:
 
 /// The same points as marks, each with its label and, under the pointer, its values.
 [[nodiscard]] inline markup draw_scatter(const chart& c) {
-    const detail::chart_frame frame = detail::frame_of(c);
+    const detail::chart_frame frame = detail::frame_of(c, 0.06);
     markup m = frame.draw(c.title, c.x, c.y);
-    detail::label_placer placer(c.width, c.height - detail::chart_frame::bottom);
+    detail::label_placer placer(frame.inside());
     for (const series& cloud : c.lines) {
         for (const chart_point& p : cloud.points) {
             if (frame.shows(p.x, p.y)) {
@@ -159,8 +173,7 @@ private:
     for (const series& cloud : c.lines) {
         for (const chart_point& p : cloud.points) {
             if (frame.shows(p.x, p.y) && !p.label.empty()) {
-                const detail::box at = placer.place(frame.x(p.x), frame.y(p.y), p.label.size());
-                m += detail::svg_text(at.left, at.bottom - 2.0, "tl", p.label);
+                m += detail::draw_label(p, frame, placer);
             }
         }
     }

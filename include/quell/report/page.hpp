@@ -56,8 +56,8 @@ inline constexpr palette dark_heat = {{{38, 36, 58}, {96, 34, 112}, {186, 56, 10
     for (std::size_t i = 0; i < heat_colours; ++i) {
         const rgb colour = colour_at(stops, static_cast<double>(i) / static_cast<double>(heat_colours - 1));
         const std::string name = numbered("h", i);
-        style += "." + name + "{fill:" + colour.text() + "}.mk." + name +
-                 "{fill:" + (colour.lightness() > 0.55 ? "#1d2129" : "#fff") + "}";
+        style.append(".").append(name).append("{fill:").append(colour.text()).append("}.mk.").append(name);
+        style += colour.lightness() > 0.55 ? "{fill:#1d2129}" : "{fill:#fff}";
     }
     return style;
 }
@@ -73,10 +73,10 @@ h3{font-size:15px;margin:18px 0 4px}p{margin:6px 0;max-width:88ch}.facts{color:v
 .summary{background:var(--panel);border-left:4px solid var(--l2);padding:8px 16px;margin:14px 0}
 .summary li{margin:4px 0}ul{padding-left:20px;margin:6px 0}
 a{color:var(--l2)}code{font:13px/1.4 ui-monospace,Consolas,monospace}
-.row{display:flex;flex-wrap:wrap;gap:10px 18px;align-items:flex-start}
+.row{display:flex;flex-wrap:wrap;gap:10px 18px;align-items:flex-start;margin:4px 0 12px}
 svg{max-width:100%;height:auto}svg text{font:11px system-ui,"Segoe UI",Roboto,Helvetica,Arial,sans-serif;fill:var(--soft)}
 svg .ct{font-size:12px;font-weight:600;fill:var(--fg)}
-.tr{text-anchor:end}.tm{text-anchor:middle}.gl{stroke:var(--line)}.ax{stroke:var(--soft)}
+.tr{text-anchor:end}.tm{text-anchor:middle}.gl{stroke:var(--line)}.ax{stroke:var(--soft)}.ld{stroke:var(--soft);stroke-width:.6}
 .l0,.l1,.l2,.l3,.l4,.l5{fill:none;stroke-width:1.8;stroke-linejoin:round}
 .l0{stroke:var(--l0)}.l1{stroke:var(--l1);stroke-dasharray:7 3}.l2{stroke:var(--l2);stroke-dasharray:2 2.5}
 .l3{stroke:var(--l3);stroke-width:2.4}.l4{stroke:var(--l4);stroke-dasharray:9 3 2 3}.l5{stroke:var(--l5)}
@@ -92,8 +92,8 @@ td.best{background:var(--mark);font-weight:600}
 details{border-top:1px solid var(--line);padding:4px 0}summary{cursor:pointer;padding:3px 0}
 @media(prefers-color-scheme:dark){:root{--bg:#14171c;--fg:#e6e8eb;--soft:#a3abb7;--line:#343a44;--panel:#1d2128;
 --mark:#43401f;--l0:#9aa3af;--l1:#f0a33c;--l2:#74adf7;--l3:#46cb9b;--l4:#d08be6;--l5:#f2867c}}
-@media print{main{max-width:none;padding:0}h2,h3,summary{break-after:avoid}svg,tr{break-inside:avoid}
-details::details-content{content-visibility:visible;display:block;block-size:auto}}
+@media print{body{font-size:11px}main{max-width:none;padding:0}table{font-size:8.5px}th,td{padding:1px 4px}
+h2,h3,summary{break-after:avoid}svg,tr{break-inside:avoid}.row{gap:4px}.row svg{max-width:49%}details .row svg{max-width:32%}}
 )";
 
 }  // namespace detail
