@@ -88,6 +88,80 @@ TEST(Apply, EveryRecipeRuns) {
     }
 }
 
+/// 3-bit weights of whole rows, activations left alone as far as codes allow.
+quant::recipe three_bits(quant::any_solver solver) {
+    quant::recipe how = recipe("gptq-w4a8-g128");
+    how.weights = {.bits = 3, .reach = granularity::channel};
+    how.activations.bits = 16;
+    how.solver = solver;
+    return how;
+}
+
+TEST(Apply, GptqLearnsFromTheInputs) {
+    fake_engine engine;
+    for (const bool rotated : {false, true}) {
+        quant::recipe nearest = three_bits({rounding::rtn{}});
+        quant::recipe compensated = three_bits({rounding::gptq{}});
+        if (rotated) {
+            nearest.transforms = compensated.transforms = recipe("hybrid-w4a4-rtn").transforms;
+        }
+        EXPECT_LT(error_of(engine, compensated), 0.9 * error_of(engine, nearest)) << rotated;
+    }
+}
+
+TEST(Apply, GptqSeesTheGramMatrixOfTheChangedInputs) {
+    fake_engine engine;
+    quant::recipe how = three_bits({rounding::gptq{}});
+    how.transforms = recipe("hybrid-w4a4-rtn").transforms;
+    const quantized_model model = applied(engine, how);
+    matrix<float> rows;
+    ASSERT_TRUE(engine.lend().calibrate([&](std::size_t input, matrix_view<const float> x) {
+        rows = input == 0 ? matrix<float>::copy_of(x) : std::move(rows);
+    }));
+    const auto& layer = std::get<quant::quantized_linear>(model.linears[0]);
+    for (std::size_t r = 0; r < rows.rows(); ++r) {  // what the layer does to its input before it rounds it
+        for (std::size_t c = 0; c < rows.cols(); ++c) {
+            rows(r, c) *= layer.online().scale[c];
+        }
+    }
+    matrix<float> weight = matrix<float>::copy_of(engine.weights[0].view());
+    for (std::size_t r = 0; r < weight.rows(); ++r) {
+        for (std::size_t c = 0; c < weight.cols(); ++c) {
+            weight(r, c) /= layer.online().scale[c];
+        }
+    }
+    layer.online().rotation.apply_to_input(rows.view());
+    layer.online().rotation.apply(weight.view());
+    stats::gram seen;
+    seen.add(std::as_const(rows).view());
+    const matrix<double> gram = seen.sum();
+    const auto expected = rounding::gptq{}.solve(std::as_const(weight).view(), how.weights, {.gram = gram.view()});
+    ASSERT_TRUE(expected);
+    const quantized codes = packing::unpack(layer.packed());
+    std::size_t different = 0;
+    for (std::size_t i = 0; i < codes.codes.elements().size(); ++i) {
+        different += codes.codes.elements()[i] != expected->codes.elements()[i] ? 1 : 0;
+    }
+    EXPECT_LT(different, codes.codes.elements().size() / 50);  // the products were rounded in another order
+}
+
+TEST(Apply, GptqNeedsCalibrationThatIsFinite) {
+    fake_engine engine;
+    const plan decided = *make_plan(engine.graph, recipe("gptq-w4a8-g128"));
+    model::engine blind = engine.lend();
+    blind.calibrate = {};
+    EXPECT_EQ(apply(blind, decided).error().code, errc::not_found);
+    model::engine broken = engine.lend();
+    broken.calibrate = [&](const input_observer& see) -> result<void> {
+        matrix<float> x(4, fake_engine::width);
+        x(2, 7) = INFINITY;
+        see(0, x.view());
+        return {};
+    };
+    EXPECT_EQ(apply(broken, decided).error().message,
+              "blk.0.attn_in: activations of channel 7 are not all finite numbers");
+}
+
 TEST(Apply, ReportAddsUp) {
     fake_engine engine;
     const quantized_model model = applied(engine, recipe("smoothquant-w8a8"), {.sample_rows = 16});

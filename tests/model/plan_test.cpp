@@ -204,6 +204,36 @@ TEST(PlanJson, ChecksFindWhatWouldFailLater) {
     EXPECT_EQ(message({{R"("codes": "symmetric")", R"("codes": "zero_point")"}}).rfind(site, 0), 0U);
 }
 
+TEST(PlanJson, KnowsTheOptionsOfGptq) {
+    const fake_engine engine;
+    std::string text = to_text(plan_for(engine.graph, "gptq-w4a8-g128"));
+    const auto status_of = [&](std::initializer_list<std::pair<const char*, const char*>> edits) {
+        std::string edited = text;
+        for (const auto& [from, to] : edits) {
+            edited = replaced(edited, from, to);
+        }
+        const auto read = plan_from_text(edited, "p.json");
+        EXPECT_TRUE(read) << read.error().message;
+        EXPECT_EQ(to_text(*read), edited);
+        const auto status = check(*read, engine.graph);
+        return status ? std::string() : status.error().message;
+    };
+    EXPECT_EQ(status_of({{R"("activation_noise": 0.0)", R"("activation_noise": 0.02)"},
+                         {R"("damping": 0.01)", R"("damping": 0.05)"},
+                         {R"("clip_weighting": "none")", R"("clip_weighting": "schur")"},
+                         {R"("column_order": "natural")", R"("column_order": "activation")"},
+                         {R"("static_groups": false)", R"("static_groups": true)"},
+                         {R"("block": 64)", R"("block": 32)"}}),
+              "");
+    const std::string site = "plan: site blk.0.q: ";
+    EXPECT_EQ(status_of({{R"("column_order": "natural")", R"("column_order": "activation")"}}),
+              site + "groups in activation order need static groups");
+    EXPECT_EQ(status_of({{R"("block": 64)", R"("block": 0)"}}), site + "a block without columns");
+    EXPECT_EQ(status_of({{R"("damping": 0.01)", R"("damping": -1.0)"}}).rfind(site + "a damping", 0), 0U);
+    EXPECT_EQ(status_of({{R"("clip_candidates": 80)", R"("clip_candidates": 0)"}}).rfind(site + "a clip search", 0),
+              0U);
+}
+
 TEST(PlanJson, MissingSitesAreNamed) {
     const fake_engine engine;
     plan decided = plan_for(engine.graph, "rtn-w8a8");

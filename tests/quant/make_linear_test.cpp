@@ -46,6 +46,22 @@ TEST(MakeLinearByType, EqualsTheRecipeOfTheSamePolicies) {
     expect_same(*make_linear(*find_recipe("static-w8a8"), w.view(), {}, x.view()), *still);
 }
 
+TEST(MakeLinearByType, GivesASolverTheGramMatrixItNeeds) {
+    using compensated = quantizer<no_stats, no_detector, no_transform, rounding::gptq, panels>;
+    const matrix<float> w = random_matrix(48, 160, 1);
+    const matrix<float> x = planted_activations(300, 160, 2, {5, 100}, 10.0F);
+    const linear_form form{.weights = {.bits = 4, .reach = granularity::channel}};
+    const auto layer = make_linear(compensated{}, form, w.view(), {}, x.view());
+    ASSERT_TRUE(layer) << layer.error().message;
+    stats::gram seen;
+    seen.add(x.view());
+    const matrix<double> gram = seen.sum();
+    const auto direct = compensated{}.round(w.view(), form.weights, {.gram = gram.view()});
+    ASSERT_TRUE(direct);
+    EXPECT_TRUE(std::ranges::equal(layer->packed().blob(), direct->blob()));
+    EXPECT_EQ(make_linear(compensated{}, form, w.view()).error().message, "the composition needs rows of inputs");
+}
+
 TEST(MakeLinearByType, SaysWhatTheCompositionLacks) {
     const matrix<float> w = random_matrix(8, 16, 1);
     const linear_form rows{.weights = {.bits = 8, .reach = granularity::channel}};

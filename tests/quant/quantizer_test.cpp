@@ -109,6 +109,33 @@ TEST(AnyQuantizer, EqualsTheCompositionOfItsTypes) {
     EXPECT_TRUE(std::equal(p1->blob().begin(), p1->blob().end(), p2->blob().begin(), p2->blob().end()));
 }
 
+TEST(InputChange, TurnsTheGramMatrixAsItTurnsTheInputs) {
+    matrix<float> x = planted_activations(30, 48, 1, {3}, 20.0F);
+    stats::gram before;
+    before.add(x.view());
+    for (const int parts : {0, 1, 2, 3}) {
+        input_change change;
+        if ((parts & 1) != 0) {
+            change.divisors = buffer<float>::copy_of(random_matrix(1, 48, 2).elements());
+        }
+        if ((parts & 2) != 0) {
+            change.rotation = transforms::hadamard(48);
+        }
+        matrix<float> changed = matrix<float>::copy_of(x.view());
+        change.apply_to_input(changed.view());
+        stats::gram after;
+        after.add(changed.view());
+        const matrix<double> expected = after.sum();
+        matrix<double> gram = before.sum();
+        change.apply_to_gram(gram);
+        for (std::size_t i = 0; i < 48; ++i) {
+            for (std::size_t j = 0; j < 48; ++j) {
+                EXPECT_NEAR(gram(i, j), expected(i, j), 1e-4 * std::sqrt(expected(i, i) * expected(j, j))) << parts;
+            }
+        }
+    }
+}
+
 TEST(CollectorSet, FeedsOnlyTheSelectedAndMerges) {
     any_stats none;
     EXPECT_FALSE(none.any_selected());
