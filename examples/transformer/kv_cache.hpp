@@ -27,7 +27,10 @@ public:
     static constexpr std::size_t panel_width = 16;  ///< of the f32 panels of quell::kernels
 
     kv_cache(const config& c, std::size_t capacity)
-        : capacity_(capacity), kv_heads_(c.kv_heads), head_size_(c.head_size), form_(quell::quant::head_scheme_of(c.kv_bits)) {
+        : capacity_(capacity),
+          kv_heads_(c.kv_heads),
+          head_size_(c.head_size),
+          form_(quell::quant::head_scheme_of(c.kv_bits)) {
         const std::size_t heads = c.layers * c.kv_heads;
         if (form_.is_float()) {
             keys_ = quell::buffer<float>(heads * keys_of_head());
@@ -142,19 +145,19 @@ private:
         std::uint8_t* bytes = codes + run * bytes_of(panel_width);
         if (form_.bits == 8) {
             bytes[at] = code;
-        } else if (at < panel_width / 2) {
-            bytes[at] = static_cast<std::uint8_t>((bytes[at] & 0xf0U) | code);
-        } else {
-            std::uint8_t& byte = bytes[at - panel_width / 2];
-            byte = static_cast<std::uint8_t>((byte & 0x0fU) | code << 4U);
+            return;
         }
+        const bool is_low = at < panel_width / 2;
+        std::uint8_t& byte = bytes[at % (panel_width / 2)];
+        const unsigned kept = byte & (is_low ? 0xf0U : 0x0fU);
+        byte = static_cast<std::uint8_t>(kept | static_cast<unsigned>(code) << (is_low ? 0U : 4U));
     }
 
     /// One run of 16 codes into floats; the ranges are `step` apart.
     void spread(const std::uint8_t* codes, const quell::quant::head_range* ranges, std::size_t step, float* out) const {
         constexpr std::size_t half = panel_width / 2;
         for (std::size_t i = 0; i < panel_width; ++i) {
-            const unsigned nibble = i < half ? codes[i % half] & 15U : codes[i % half] >> 4U;
+            const unsigned nibble = i < half ? codes[i % half] & 15U : unsigned{codes[i % half]} >> 4U;
             const unsigned code = form_.bits == 8 ? codes[i] : nibble;
             const quell::quant::head_range& range = ranges[i * step];
             out[i] = static_cast<float>(code) * range.scale + range.minimum;
