@@ -194,8 +194,8 @@ private:
                      .model_bits_stored = 8.0 * static_cast<double>(q.bytes) /
                                           static_cast<double>(parameters(base_ ? *base_ : q.network)),
                      .embedding_bits = embedding_bits(q.network),
-                     .kv_bits = q.network.shape.kv_bits,
                      .activation_bits = j.activation_bits(),
+                     .kv_bits = q.network.shape.kv_bits,
                      .bytes = q.bytes,
                      .perplexity = s.perplexity,
                      .perplexity_change = base_ ? 100.0 * (s.perplexity / base_scores_.perplexity - 1.0) : unknown,

@@ -151,7 +151,8 @@ TEST(PlanJson, NamesWhatItDoesNotUnderstand) {
     EXPECT_EQ(message(R"("clip": 1)", R"("clop": 1)"),
               "p.json.sites[0].activations: unknown key 'clop'; known are bits, reach, clip, static_scale");
     EXPECT_EQ(message(R"("kind": "smooth")", R"("kind": "spin")"),
-              "p.json.inputs[0].transform.kind: expected one of none, smooth, rotate, smooth+rotate, found \"spin\"");
+              "p.json.inputs[0].transform.kind: expected one of none, smooth, rotate, smooth+rotate, balance+rotate, "
+              "found \"spin\"");
     EXPECT_EQ(message(R"("target": "gain")", R"("target": "loss")"),
               "p.json.inputs[0].target: expected one of none, gain, producer, stream, online, found \"loss\"");
     EXPECT_EQ(message(R"("alpha": 0.5)", R"("alpha": true)"),

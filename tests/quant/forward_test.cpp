@@ -156,7 +156,8 @@ TEST(QuantizedLinear, RefusesWhatDoesNotFit) {
     EXPECT_EQ(message(quantized_linear::make(packed(), {.bits = 5})), "activations of 5 bits (4, 8 and 32 exist)");
     EXPECT_EQ(quantized_linear::make(packed(), {.bits = 32}).error().code, errc::unsupported);
     EXPECT_EQ(quantized_linear::make(packed(), {.reach = granularity::tensor}).error().code, errc::unsupported);
-    EXPECT_EQ(quantized_linear::make(packed(), {.clip = 0.0F}).error().code, errc::bad_value);
+    EXPECT_EQ(quantized_linear::make(packed(), {.clip = 0.0F}).error().code, errc::unsupported);
+    EXPECT_EQ(quantized_linear::make(packed(), {.clip = -0.5F}).error().code, errc::bad_value);
     EXPECT_EQ(quantized_linear::make(packed(), {.reach = granularity::channel}).error().code, errc::unsupported);
     EXPECT_EQ(quantized_linear::make(packing::pack_f32(random_matrix(5, 8, 1).view()), {}).error().code,
               errc::unsupported);

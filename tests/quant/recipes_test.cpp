@@ -22,15 +22,14 @@ using namespace quell::quant;
 
 TEST(Recipes, AreFoundByName) {
     const std::vector<std::string_view> names = recipe_names();
-    EXPECT_GE(names.size(), 16U);
+    EXPECT_GE(names.size(), 17U);
     for (const std::string_view name : names) {
         const auto found = find_recipe(name);
         ASSERT_TRUE(found) << name;
         EXPECT_EQ(found->name, name);
         EXPECT_EQ(found->is_float(), name == "fp32");
-        const bool is_blind =
-            name.starts_with("absmax") || name.starts_with("rtn") || name == "fp32" || name == "quarot-w4a4-rtn";
-        EXPECT_EQ(found->needs_calibration(), !is_blind) << name;
+        const bool needs_none = name == "fp32" || name.starts_with("rtn") || name.starts_with("absmax");
+        EXPECT_EQ(found->needs_calibration(), !needs_none) << name;
     }
 }
 
@@ -45,6 +44,18 @@ TEST(Recipes, UnknownNamesListTheKnown) {
     EXPECT_EQ(missing.error().message, known);
     EXPECT_FALSE(find_recipe(""));
     EXPECT_FALSE(find_recipe("fp32 "));
+}
+
+TEST(Recipes, ThoseWithGptqHaveTwoVariants) {
+    EXPECT_TRUE(find_recipe("hybrid-w4a4")->solver.needs_gram());
+    EXPECT_TRUE(find_recipe("hybrid-w4a4-gptq")->solver.needs_gram());
+    const auto nearest = find_recipe("hybrid-w4a4-rtn");
+    ASSERT_TRUE(nearest);
+    EXPECT_EQ(nearest->name, "hybrid-w4a4-rtn");
+    EXPECT_EQ(nearest->solver.name(), "rtn");
+    EXPECT_FALSE(find_recipe("rtn-w8a8-gptq"));
+    EXPECT_FALSE(find_recipe("hybrid-w4a4-awq"));
+    EXPECT_FALSE(find_recipe("-rtn"));
 }
 
 TEST(Recipes, TakeAlpha) {

@@ -146,7 +146,7 @@ TEST(TransformStudy, SmoothsAllWeightsThatReadTheInputTogether) {
     ASSERT_TRUE(effects);
     matrix<float> both(24, 48);
     std::copy(a.elements().begin(), a.elements().end(), both.elements().begin());
-    std::copy(b.elements().begin(), b.elements().end(), both.elements().begin() + a.elements().size());
+    std::copy(b.elements().begin(), b.elements().end(), both.elements().subspan(a.elements().size()).begin());
     const auto as_one = study_one(x, both);
     for (std::size_t t = 0; t < as_one.size(); ++t) {
         EXPECT_EQ((*effects)[t].weights.size(), 2U);

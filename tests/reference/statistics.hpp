@@ -75,4 +75,20 @@ T lower_quantile(std::vector<T> v, double q) {
     return v[static_cast<std::size_t>(q * static_cast<double>(v.size() - 1))];
 }
 
+/// Mean over tokens of C x_j^2 / |x|^2.
+[[nodiscard]] inline std::vector<double> token_energy(const std::vector<std::vector<double>>& x) {
+    std::vector<double> shares(x.empty() ? 0 : x[0].size(), 0.0);
+    for (const std::vector<double>& token : x) {
+        double energy = 0.0;
+        for (const double v : token) {
+            energy += v * v;
+        }
+        for (std::size_t j = 0; j < token.size() && energy > 0.0; ++j) {
+            shares[j] +=
+                static_cast<double>(token.size()) * token[j] * token[j] / energy / static_cast<double>(x.size());
+        }
+    }
+    return shares;
+}
+
 }  // namespace reference

@@ -125,6 +125,14 @@ TEST(Pictures, HeatMapsColourFromTheLowEndToTheHigh) {
     EXPECT_EQ(count_of(scale, "<rect"), heat_colours);
 }
 
+TEST(Pictures, ANarrowHeatMapLeavesRoomForItsTitle) {
+    heat_map map = sample_map("m");
+    const std::string narrow = draw_heat_map(map, sample_range()).text();
+    map.title = std::string(100, 't');
+    EXPECT_NE(narrow.find("viewBox=\"0 0 78 "), std::string::npos) << narrow;
+    EXPECT_NE(draw_heat_map(map, sample_range()).text().find("viewBox=\"0 0 764 "), std::string::npos);
+}
+
 html_table sample_table(const std::string& name) {
     table_cell link(name);
     link.link = name;

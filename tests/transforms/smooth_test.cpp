@@ -238,4 +238,50 @@ TEST(NoTransform, ChangesNothing) {
     EXPECT_EQ(to_table(w), before);
 }
 
+/// |x / s|^2 |W diag(s)|^2: what white rounding errors behind a rotation cost.
+double white_cost(std::span<const double> energy, const matrix<float>& w, std::span<const float> s) {
+    double activations = 0.0;
+    double weights = 0.0;
+    for (std::size_t j = 0; j < energy.size(); ++j) {
+        const double scale = static_cast<double>(s[j]);
+        activations += energy[j] / (scale * scale);
+        for (std::size_t r = 0; r < w.rows(); ++r) {
+            weights += std::pow(static_cast<double>(w(r, j)) * scale, 2);
+        }
+    }
+    return activations * weights;
+}
+
+TEST(BalanceScales, NoOtherScalesCostLess) {
+    const auto w = sample<float>(15, channels, 2, 30.0);
+    std::vector<double> energy(channels);
+    quell::rng random(9);
+    for (double& e : energy) {
+        e = std::exp(3.0 * random.normal());
+    }
+    const matrix_view<const float> views[] = {w.view()};
+    const quell::buffer<float> best = transforms::balance_scales(energy, views, 0.5);
+    const double least = white_cost(energy, w, best);
+    for (int trial = 0; trial < 200; ++trial) {
+        quell::buffer<float> other = quell::buffer<float>::copy_of(best);
+        for (float& s : other) {
+            s *= static_cast<float>(std::exp(0.2 * random.normal()));
+        }
+        EXPECT_LT(least, white_cost(energy, w, other));
+    }
+    for (const double alpha : {0.3, 0.7}) {
+        EXPECT_LT(least, white_cost(energy, w, transforms::balance_scales(energy, views, alpha)));
+    }
+}
+
+TEST(BalanceScales, LeaveDeadChannelsAlone) {
+    matrix<float> w(3, 3);
+    w(0, 0) = w(1, 1) = 2.0F;
+    const matrix_view<const float> views[] = {w.view()};
+    const quell::buffer<float> s = transforms::balance_scales(std::vector<double>{4.0, 0.0, 4.0}, views, 0.5);
+    EXPECT_EQ(s[0], 1.0F);  // (4^0.5 / 4^0.5)^0.5
+    EXPECT_EQ(s[1], 1.0F);
+    EXPECT_EQ(s[2], 1.0F);
+}
+
 }  // namespace

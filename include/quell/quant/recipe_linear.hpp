@@ -12,12 +12,38 @@
 #include "quell/quant/forward.hpp"
 #include "quell/quant/make_linear.hpp"
 #include "quell/quant/recipes.hpp"
+#include "quell/quant/transform_choice.hpp"
 
 #include <span>
 #include <utility>
+#include <vector>
 
 namespace quell::quant {
 inline namespace QUELL_BASELINE {
+
+namespace detail {
+
+/// The transform that the first rule of a recipe asks for; of several the best on these inputs.
+[[nodiscard]] inline result<any_transform> transform_for(const recipe& how, matrix_view<const float> w,
+                                                         matrix_view<const float> inputs, const executor& threads) {
+    if (how.transforms.empty()) {
+        return any_transform{};
+    }
+    const std::vector<any_transform>& candidates = how.transforms.front().transforms;
+    if (candidates.size() == 1) {
+        return candidates.front();
+    }
+    QUELL_TRY_VOID(check_inputs(inputs, w));
+    any_stats seen;
+    for (const any_transform& candidate : candidates) {
+        candidate.select(seen);
+    }
+    seen.add(inputs);
+    return choose_transform(candidates, {seen, inputs, {&w, 1}},
+                            {.activation_bits = how.activations.bits, .weight_bits = how.weights.bits}, threads);
+}
+
+}  // namespace detail
 
 /// Shapes   w [out, in]; bias [out] or empty; inputs [tokens, in], rows of calibration data, empty where the recipe
 ///          needs none.
@@ -32,7 +58,7 @@ inline namespace QUELL_BASELINE {
     if (how.needs_calibration() && inputs.rows() == 0) {
         return error{errc::not_found, "the recipe " + how.name + " needs rows of inputs"};
     }
-    const any_transform transform = how.transforms.empty() ? any_transform{} : how.transforms.front().transforms.back();
+    QUELL_TRY(const any_transform transform, detail::transform_for(how, w, inputs, threads));
     any_quantizer<> quantizer{.transform = transform, .solver = how.solver};
     select_collectors(quantizer.stats, transform, how.activations);
     QUELL_TRY(quantized_linear layer,

@@ -13,7 +13,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,6 +63,7 @@ namespace detail {
 inline constexpr scheme int8_rows{.bits = 8, .reach = granularity::channel};
 inline constexpr scheme int4_rows{.bits = 4, .reach = granularity::channel};
 inline constexpr activation_scheme int4_tokens{.bits = 4, .clip = 0.9F};
+inline constexpr activation_scheme int4_fitted{.bits = 4, .clip = 0.0F};
 
 constexpr scheme int4_groups(std::size_t group, scale_type scales) {
     return {.bits = 4, .reach = granularity::group, .group = group, .scales = scales};
@@ -80,7 +81,7 @@ inline recipe searched(const scheme& weights, const activation_scheme& activatio
 }
 
 inline recipe with_gptq(recipe base) {
-    base.solver = {rounding::gptq{}};
+    base.solver = {rounding::gptq{.hessian = {.order = rounding::column_order::activation}, .static_groups = true}};
     return base;
 }
 
@@ -101,28 +102,14 @@ inline recipe smoothed_and_rotated(recipe base, const recipe_options& o) {
     return base;
 }
 
+/// Scaled and rotated everywhere, the scales by energy, which massive tokens cannot rule.
 inline recipe hybrid(recipe base, const recipe_options& o) {
-    base.transforms = {{{{smooth_rotate{.alpha = o.alpha}}}, input_choice::all}};
-    return base;
-}
-
-inline recipe balanced(recipe base, const recipe_options& o) {
     base.transforms = {{{{balance_rotate{.alpha = o.alpha}}}, input_choice::all}};
     return base;
 }
 
-inline recipe gptq(recipe base) {
-    base.solver = {rounding::gptq{}};
-    if (auto e = std::getenv("QX_NOISE")) std::get<rounding::gptq>(base.solver.policy).hessian.activation_noise = std::atof(e);
-    if (auto e = std::getenv("QX_ORDER")) std::get<rounding::gptq>(base.solver.policy).hessian.order = std::atoi(e) ? rounding::column_order::activation : rounding::column_order::natural;
-    if (auto e = std::getenv("QX_W")) std::get<rounding::gptq>(base.solver.policy).weighting = rounding::clip_weighting(std::atoi(e));
-    if (auto e = std::getenv("QX_DAMP")) std::get<rounding::gptq>(base.solver.policy).hessian.damping = std::atof(e);
-    if (auto e = std::getenv("QX_CLIP")) base.activations.clip = static_cast<float>(std::atof(e));
-    return base;
-}
-
-/// The four of the paper, and ours.
-inline recipe best_transform(recipe base, const recipe_options& o) {
+/// The best of none, smooth, rotate and both, with the scales of the paper and with ours.
+inline recipe chosen(recipe base, const recipe_options& o) {
     base.transforms = {{{{no_transform{}},
                          {smooth{.alpha = o.alpha}},
                          {rotate{}},
@@ -154,21 +141,14 @@ inline constexpr named_recipe all_recipes[] = {
     {"rtn-w4a4", [](const recipe_options&) { return searched(int4_rows, int4_tokens); }},
     {"smoothquant-w8a8", [](const recipe_options& o) { return smoothed(searched(int8_rows, {}), o); }},
     {"smoothquant-w4a4", [](const recipe_options& o) { return smoothed(searched(int4_rows, int4_tokens), o); }},
-    {"quarot-w4a4-rtn", [](const recipe_options&) { return rotated(searched(int4_rows, int4_tokens)); }},
-    {"smoothrot-w4a4-rtn",
-     [](const recipe_options& o) { return smoothed_and_rotated(searched(int4_rows, int4_tokens), o); }},
-    {"hybrid-w4a4-rtn", [](const recipe_options& o) { return hybrid(searched(int4_rows, int4_tokens), o); }},
-    {"balance-w4a4-rtn", [](const recipe_options& o) { return balanced(searched(int4_rows, int4_tokens), o); }},
-    {"balance-w4a4", [](const recipe_options& o) { return gptq(balanced(searched(int4_rows, int4_tokens), o)); }},
-    {"hybrid-w4a4", [](const recipe_options& o) { return gptq(hybrid(searched(int4_rows, int4_tokens), o)); }},
-    {"quarot-w4a4", [](const recipe_options&) { return gptq(rotated(searched(int4_rows, int4_tokens))); }},
-    {"smoothrot-w4a4", [](const recipe_options& o) { return gptq(smoothed_and_rotated(searched(int4_rows, int4_tokens), o)); }},
-    {"balance-clip-w4a4-rtn",
-     [](const recipe_options& o) { return balanced(searched(int4_rows, {.bits = 4, .clip = 0.0F}), o); }},
-    {"auto-transform-w4a4-rtn",
-     [](const recipe_options& o) { return best_transform(searched(int4_rows, int4_tokens), o); }},
-    {"hybrid-w4a8-rtn", [](const recipe_options& o) { return hybrid(searched(int4_rows, {}), o); }},
+    {"quarot-w4a4", [](const recipe_options&) { return with_gptq(rotated(searched(int4_rows, int4_tokens))); }},
+    {"smoothrot-w4a4",
+     [](const recipe_options& o) { return with_gptq(smoothed_and_rotated(searched(int4_rows, int4_tokens), o)); }},
+    {"hybrid-w4a4", [](const recipe_options& o) { return with_gptq(hybrid(searched(int4_rows, int4_fitted), o)); }},
+    {"hybrid-w4a8", [](const recipe_options& o) { return with_gptq(hybrid(searched(int4_rows, {}), o)); }},
     {"hybrid-w8a8", [](const recipe_options& o) { return hybrid(searched(int8_rows, {}), o); }},
+    {"auto-transform-w4a4",
+     [](const recipe_options& o) { return with_gptq(chosen(searched(int4_rows, int4_fitted), o)); }},
 };
 
 }  // namespace detail
@@ -181,19 +161,48 @@ inline constexpr named_recipe all_recipes[] = {
     return names;
 }
 
+namespace detail {
+
+/// The recipe of exactly this name, or nothing.
+[[nodiscard]] inline std::optional<recipe> recipe_named(std::string_view name, const recipe_options& options) {
+    for (const named_recipe& entry : all_recipes) {
+        if (entry.name == name) {
+            return entry.make(options);
+        }
+    }
+    return std::nullopt;
+}
+
+/// A recipe that solves by GPTQ, by its name and "-gptq", or rounding to nearest instead, by its name and "-rtn".
+[[nodiscard]] inline std::optional<recipe> variant_named(std::string_view name, const recipe_options& options) {
+    const std::size_t dash = std::min(name.rfind('-'), name.size());
+    const std::string_view solver = name.substr(dash);
+    auto base = recipe_named(name.substr(0, dash), options);
+    if (!base || !base->solver.needs_gram() || (solver != "-gptq" && solver != "-rtn")) {
+        return std::nullopt;
+    }
+    base->solver = solver == "-rtn" ? any_solver{rounding::rtn{}} : base->solver;
+    return base;
+}
+
+}  // namespace detail
+
+/// A name of recipe_names(), or one of those that solve by GPTQ with "-gptq" or "-rtn" behind it.
+///
 /// Errors   errc::not_found, with the names that exist; errc::bad_value for an option out of range.
 [[nodiscard]] inline result<recipe> find_recipe(std::string_view name, const recipe_options& options = {}) {
     if (!(options.alpha >= 0.0F && options.alpha <= 1.0F)) {
         return error{errc::bad_value, "alpha " + std::to_string(options.alpha) + " is not in 0 ... 1"};
     }
+    auto found = detail::recipe_named(name, options);
+    found = found ? std::move(found) : detail::variant_named(name, options);
+    if (found) {
+        found->name = name;
+        return *std::move(found);
+    }
     std::string known;
-    for (const detail::named_recipe& entry : detail::all_recipes) {
-        if (entry.name == name) {
-            recipe found = entry.make(options);
-            found.name = name;
-            return found;
-        }
-        known += (known.empty() ? "" : ", ") + std::string(entry.name);
+    for (const std::string_view other : recipe_names()) {
+        known += (known.empty() ? "" : ", ") + std::string(other);
     }
     return error{errc::not_found, "unknown recipe '" + std::string(name) + "'; known are " + known};
 }

@@ -31,6 +31,7 @@ namespace detail {
 /// Text is taken to be this wide; the true width depends on the font.
 inline constexpr double letter_width = 6.2;
 inline constexpr double letter_height = 11.0;
+inline constexpr double title_letter_width = 7.2;
 
 struct box {
     double left, top, right, bottom;

@@ -105,7 +105,8 @@ inline constexpr double heat_top = 20.0;
         m += detail::draw_cell(map, cell, range);
     }
     m += detail::svg_text((detail::heat_left + width) / 2.0, below + 26.0, "tm", map.column_label);
-    return detail::picture(width, below + 31.0, map.title, m);
+    const double title_end = detail::heat_left + detail::title_letter_width * static_cast<double>(map.title.size());
+    return detail::picture(std::max(width, title_end), below + 31.0, map.title, m);
 }
 
 /// The colours of a range with what they stand for.
