@@ -88,11 +88,10 @@ TEST(Apply, EveryRecipeRuns) {
     }
 }
 
-/// 3-bit weights of whole rows, activations left alone as far as codes allow.
+/// 3-bit weights of whole rows: most of the error is theirs.
 quant::recipe three_bits(quant::any_solver solver) {
     quant::recipe how = recipe("gptq-w4a8-g128");
     how.weights = {.bits = 3, .reach = granularity::channel};
-    how.activations.bits = 16;
     how.solver = solver;
     return how;
 }
@@ -112,37 +111,27 @@ TEST(Apply, GptqLearnsFromTheInputs) {
 TEST(Apply, GptqSeesTheGramMatrixOfTheChangedInputs) {
     fake_engine engine;
     quant::recipe how = three_bits({rounding::gptq{}});
-    how.transforms = recipe("hybrid-w4a4-rtn").transforms;
+    how.transforms = {{{{quant::rotate{}}}, quant::input_choice::all}};
     const quantized_model model = applied(engine, how);
-    matrix<float> rows;
-    ASSERT_TRUE(engine.lend().calibrate([&](std::size_t input, matrix_view<const float> x) {
-        rows = input == 0 ? matrix<float>::copy_of(x) : std::move(rows);
-    }));
     const auto& layer = std::get<quant::quantized_linear>(model.linears[0]);
-    for (std::size_t r = 0; r < rows.rows(); ++r) {  // what the layer does to its input before it rounds it
-        for (std::size_t c = 0; c < rows.cols(); ++c) {
-            rows(r, c) *= layer.online().scale[c];
-        }
-    }
     matrix<float> weight = matrix<float>::copy_of(engine.weights[0].view());
-    for (std::size_t r = 0; r < weight.rows(); ++r) {
-        for (std::size_t c = 0; c < weight.cols(); ++c) {
-            weight(r, c) /= layer.online().scale[c];
-        }
-    }
-    layer.online().rotation.apply_to_input(rows.view());
     layer.online().rotation.apply(weight.view());
     stats::gram seen;
-    seen.add(std::as_const(rows).view());
+    ASSERT_TRUE(engine.lend().calibrate([&](std::size_t input, matrix_view<const float> x) {
+        if (input == 0) {
+            matrix<float> rows = matrix<float>::copy_of(x);
+            layer.online().rotation.apply_to_input(rows.view());
+            seen.add(rows.view());
+        }
+    }));
     const matrix<double> gram = seen.sum();
-    const auto expected = rounding::gptq{}.solve(std::as_const(weight).view(), how.weights, {.gram = gram.view()});
-    ASSERT_TRUE(expected);
-    const quantized codes = packing::unpack(layer.packed());
+    const quantized expected = *rounding::gptq{}.solve(weight.view(), how.weights, {.gram = gram.view()});
+    const quantized codes = *packing::unpack(layer.packed());
     std::size_t different = 0;
     for (std::size_t i = 0; i < codes.codes.elements().size(); ++i) {
-        different += codes.codes.elements()[i] != expected->codes.elements()[i] ? 1 : 0;
+        different += codes.codes.elements()[i] != expected.codes.elements()[i] ? 1 : 0;
     }
-    EXPECT_LT(different, codes.codes.elements().size() / 50);  // the products were rounded in another order
+    EXPECT_LT(different, codes.codes.elements().size() / 50);  // one is rounded before it is turned, one behind
 }
 
 TEST(Apply, GptqNeedsCalibrationThatIsFinite) {
