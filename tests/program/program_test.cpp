@@ -60,6 +60,29 @@ TEST(Program, PlantedOutliersHurtRoundingAndSmoothingHelps) {
     EXPECT_LT(rows["smoothquant-w8a8"]["kl_divergence"], rows["rtn-w8a8"]["kl_divergence"]);
 }
 
+/// Massive tokens: a rotation spreads them over all channels, and with them their error, unless they are smoothed
+/// first.
+TEST(Program, PlantedTokensHurtRotationAndSmoothingBeforeItHelps) {
+    auto rows = rows_of({"--model", "toy", "--plant", "tokens", "--tokens", "2048", "--recipe",
+                         "rtn-w4a4,quarot-w4a4-rtn,smoothrot-w4a4-rtn,auto-transform-w4a4-rtn"});
+    ASSERT_EQ(rows.size(), 4U);
+    const auto kl = [&](const char* recipe) { return rows[recipe]["kl_divergence"].get<double>(); };
+    EXPECT_LT(kl("quarot-w4a4-rtn"), kl("rtn-w4a4"));
+    EXPECT_LT(kl("smoothrot-w4a4-rtn"), 0.5 * kl("quarot-w4a4-rtn"));
+    EXPECT_LT(kl("auto-transform-w4a4-rtn"), kl("smoothrot-w4a4-rtn"));
+}
+
+TEST(Program, KeysAndValuesInCodesCostLittle) {
+    const auto kl = [](const char* bits) {
+        return rows_of({"--model", "toy", "--tokens", "2048", "--recipe", "rtn-w8a8", "--kv-bits",
+                        bits})["rtn-w8a8"]["kl_divergence"]
+            .get<double>();
+    };
+    EXPECT_LT(kl("8"), 0.002);
+    EXPECT_LT(kl("4"), 0.05);
+    EXPECT_LT(kl("8"), kl("4"));
+}
+
 TEST(Program, AQuantizedHeadCostsLittleAndSavesBytes) {
     auto whole = rows_of({"--model", "toy", "--tokens", "4096", "--recipe", "rtn-w8a8"});
     auto small = rows_of({"--model", "toy", "--tokens", "4096", "--recipe", "rtn-w8a8", "--embedding-bits", "8"});
@@ -102,7 +125,9 @@ TEST(Program, WritesAModelThatScoresAsTheOneInMemory) {
     const std::string packed = folder.file("m.safetensors");
     for (const std::vector<std::string>& how :
          {std::vector<std::string>{"--recipe", "rtn-w4a8-g32", "--embedding-bits", "8"},
-          {"--recipe", "smoothquant-w8a8", "--calib-tokens", "1024"}}) {
+          {"--recipe", "smoothquant-w8a8", "--calib-tokens", "1024"},
+          {"--recipe", "smoothrot-w4a4-rtn", "--calib-tokens", "1024"},
+          {"--recipe", "hybrid-w4a4", "--calib-tokens", "1024", "--kv-bits", "4"}}) {
         for (const char* model : {"toy", "toy-gelu"}) {
             std::vector<std::string> arguments = {"quantize", "--model", model, "--out", packed};
             arguments.insert(arguments.end(), how.begin(), how.end());
