@@ -5,6 +5,7 @@
 
 #include "quell/io/files.hpp"
 #include "quell/model/apply.hpp"
+#include "quell/model/make_plan.hpp"
 #include "quell/model/plan_json.hpp"
 #include "quell/quant/recipe_linear.hpp"
 #include "speed.hpp"

@@ -20,6 +20,7 @@
 #include "quell/io/safetensors_writer.hpp"
 #include "quell/model/linear_tensors.hpp"
 #include "quell/model/plan.hpp"
+#include "quell/model/plan_check.hpp"
 #include "quell/model/plan_json.hpp"
 #include "quell/packing/blob.hpp"
 #include "transformer/adapter.hpp"

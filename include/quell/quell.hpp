@@ -16,6 +16,7 @@
 #include "quell/layer.hpp"
 #include "quell/model/apply.hpp"
 #include "quell/model/linear_tensors.hpp"
+#include "quell/model/make_plan.hpp"
 #include "quell/model/plan_json.hpp"
 #include "quell/model/profile_file.hpp"
 #include "quell/model/study.hpp"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "quell/model/apply.hpp"
+#include "quell/model/make_plan.hpp"
 
 #include "quell/core/thread_pool.hpp"
 #include "support/fake_engine.hpp"

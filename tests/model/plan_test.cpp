@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "quell/model/make_plan.hpp"
 #include "quell/model/plan_json.hpp"
 #include "support/fake_engine.hpp"
 
@@ -221,12 +222,12 @@ TEST(PlanJson, KnowsTheOptionsOfGptq) {
     EXPECT_EQ(status_of({{R"("activation_noise": 0.0)", R"("activation_noise": 0.02)"},
                          {R"("damping": 0.01)", R"("damping": 0.05)"},
                          {R"("clip_weighting": "none")", R"("clip_weighting": "schur")"},
-                         {R"("column_order": "natural")", R"("column_order": "activation")"},
-                         {R"("static_groups": false)", R"("static_groups": true)"},
+                         {R"("column_order": "activation")", R"("column_order": "natural")"},
+                         {R"("static_groups": true)", R"("static_groups": false)"},
                          {R"("block": 64)", R"("block": 32)"}}),
               "");
     const std::string site = "plan: site blk.0.q: ";
-    EXPECT_EQ(status_of({{R"("column_order": "natural")", R"("column_order": "activation")"}}),
+    EXPECT_EQ(status_of({{R"("static_groups": true)", R"("static_groups": false)"}}),
               site + "groups in activation order need static groups");
     EXPECT_EQ(status_of({{R"("block": 64)", R"("block": 0)"}}), site + "a block without columns");
     EXPECT_EQ(status_of({{R"("damping": 0.01)", R"("damping": -1.0)"}}).rfind(site + "a damping", 0), 0U);

@@ -3,6 +3,7 @@
 
 #include "quell/core/thread_pool.hpp"
 #include "quell/model/apply.hpp"
+#include "quell/model/make_plan.hpp"
 #include "random_model.hpp"
 
 #include <gtest/gtest.h>

@@ -4,6 +4,7 @@
 #include "quell/core/thread_pool.hpp"
 #include "quell/io/files.hpp"
 #include "quell/model/apply.hpp"
+#include "quell/model/make_plan.hpp"
 #include "quell/quant/recipe_linear.hpp"
 #include "random_model.hpp"
 #include "transformer/session.hpp"

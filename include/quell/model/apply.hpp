@@ -10,8 +10,10 @@
 #include "quell/core/target.hpp"
 #include "quell/model/calibrate.hpp"
 #include "quell/model/engine.hpp"
+#include "quell/model/folded_network.hpp"
 #include "quell/model/measure.hpp"
 #include "quell/model/plan.hpp"
+#include "quell/model/plan_check.hpp"
 #include "quell/packing/layout.hpp"
 #include "quell/packing/pack.hpp"
 #include "quell/quant/any_quantizer.hpp"
@@ -20,7 +22,6 @@
 #include "quell/stats/finite.hpp"
 #include "quell/transforms/folding.hpp"
 #include "quell/transforms/hadamard.hpp"
-#include "quell/transforms/stream_rotation.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -66,7 +67,6 @@ private:
 /// input after the other, change them, round them, pack them.
 class application {
 public:
-    static constexpr std::uint64_t rotation_seed = 1;
     static constexpr std::size_t choice_rows = 256;  ///< calibration rows on which clips and transforms are tried
 
     application(const engine& source, const plan& decided, const apply_options& options)
@@ -74,7 +74,7 @@ public:
           options_(options),
           records_(source.graph.inputs.size()),
           changes_(source.graph.inputs.size()),
-          row_divisors_(source.graph.sites.size()),
+          network_(source),
           linears_(source.graph.sites.size()) {
         model_.decided = decided;
         model_.report.recipe = decided.recipe;
@@ -85,7 +85,7 @@ public:
         const stopwatch watch;
         QUELL_TRY_VOID(collect());
         model_.report.calibration_seconds = watch.seconds();
-        QUELL_TRY_VOID(rotate_stream());
+        QUELL_TRY_VOID(network_.rotate_stream(model_.decided.stream, options_.threads));
         for (std::size_t i = source_.graph.inputs.size(); i-- > 0;) {
             QUELL_TRY_VOID(decide(i));
         }
@@ -95,6 +95,8 @@ public:
         for (std::optional<quant::linear>& layer : linears_) {
             model_.linears.push_back(*std::move(layer));
         }
+        model_.gains = network_.take_gains();
+        model_.tables = network_.take_tables();
         model_.report.seconds = watch.seconds();
         return std::move(model_);
     }
@@ -139,88 +141,11 @@ private:
         return {};
     }
 
-    /// The weight of a site, its rows divided where they took the scales of an input that they feed.
-    [[nodiscard]] result<matrix<float>> fetch(std::size_t at) const {
-        QUELL_TRY(matrix<float> w, fetch_weight(source_, source_.graph.sites[at]));
-        if (!row_divisors_[at].empty()) {
-            transforms::divide_rows(w.view(), row_divisors_[at]);
-        }
-        return w;
-    }
-
-    [[nodiscard]] result<buffer<float>> fetch_bias(std::size_t at) const {
-        const site& s = source_.graph.sites[at];
-        buffer<float> bias = buffer<float>::copy_of(source_.bias ? source_.bias(s) : std::span<const float>());
-        if (!bias.empty() && bias.size() != s.out_features) {
-            return error{errc::bad_shape, "bias has " + std::to_string(bias.size()) + " entries, the weight asks for " +
-                                              std::to_string(s.out_features)};
-        }
-        if (!bias.empty() && !row_divisors_[at].empty()) {
-            transforms::divide(bias, row_divisors_[at]);
-        }
-        if (!bias.empty() && writes_rotated(at)) {
-            rotation_.apply(matrix_view<float>(bias.data(), 1, bias.size()));
-        }
-        return bias;
-    }
-
-    [[nodiscard]] result<buffer<float>> fetch_gain(const std::string& name, const std::string& reader,
-                                                   std::size_t channels) const {
-        if (!source_.gain) {
-            return error{errc::not_found, name + ": the engine gives no norm gains"};
-        }
-        QUELL_TRY(buffer<float> gain, source_.gain(name));
-        if (gain.size() != channels) {
-            return error{errc::bad_shape, name + ": the gain has " + std::to_string(gain.size()) + " entries, " +
-                                              reader + " has " + std::to_string(channels)};
-        }
-        return gain;
-    }
-
-    [[nodiscard]] bool writes_rotated(std::size_t s) const {
-        return !rotation_.empty() && source_.graph.sites[s].writes_residual;
-    }
-
-    /// Turns both ends of the residual stream: x H^T leaves the embedding, and the head reads it.
-    result<void> rotate_stream() {
-        const stream_ends& ends = source_.graph.stream;
-        if (model_.decided.stream == stream_basis::original) {
-            return {};
-        }
-        rotation_ = transforms::stream_rotation(ends.width, rotation_seed);
-        QUELL_TRY(matrix<float> embedding, fetch_table(ends.embedding));
-        QUELL_TRY(matrix<float> head, fetch_table(ends.head));
-        QUELL_TRY(buffer<float> gain, fetch_gain(ends.final_norm, ends.head, ends.width));
-        transforms::scale_columns(head.view(), gain);
-        rotation_.apply(embedding.view(), options_.threads);
-        rotation_.apply(head.view(), options_.threads);
-        std::fill(gain.begin(), gain.end(), 1.0F);
-        model_.gains[ends.final_norm] = std::move(gain);
-        model_.tables = stream_tables{std::move(embedding), std::move(head)};
-        return {};
-    }
-
-    [[nodiscard]] result<matrix<float>> fetch_table(const std::string& name) const {
-        if (!source_.table) {
-            return error{errc::not_found, name + ": the engine gives no tables"};
-        }
-        QUELL_TRY(matrix<float> table, source_.table(name));
-        if (table.cols() != source_.graph.stream.width) {
-            return error{errc::bad_shape, name + ": the table is " + std::to_string(table.cols()) +
-                                              " wide, the residual stream " +
-                                              std::to_string(source_.graph.stream.width)};
-        }
-        if (const auto finite = stats::check_finite(std::as_const(table).view()); !finite) {
-            return finite.error().in(name);
-        }
-        return table;
-    }
-
     /// The change of one input. Consumers come before producers: a scale that goes into the rows of a linear changes
     /// the weight that the input in front of that linear decides by.
     result<void> decide(std::size_t i) {
         if (plan_of_input(i).target == scale_target::stream) {
-            QUELL_TRY_VOID(move_gain(i));
+            QUELL_TRY(changes_[i], network_.rotated_input(i));
         } else {
             QUELL_TRY_VOID(change_input(i));
         }
@@ -244,7 +169,7 @@ private:
         std::vector<matrix_view<const float>> views;
         for (const std::size_t s : source_.graph.readers_of(i)) {
             if (decided.target != scale_target::none && (is_folded(i) || !plan_of_site(s).is_float())) {
-                QUELL_TRY(matrix<float> w, fetch(s));
+                QUELL_TRY(matrix<float> w, network_.weight(s));
                 views.push_back(std::as_const(weights.emplace_back(std::move(w))).view());
             }
         }
@@ -252,7 +177,7 @@ private:
             QUELL_TRY_VOID(choose(i, views));
         }
         changes_[i] = decided.transform.prepare(records_[i].stats, {}, views);
-        return fold(i);
+        return network_.fold(i, decided, changes_[i]);
     }
 
     result<void> choose(std::size_t i, quant::weight_views weights) {
@@ -277,30 +202,6 @@ private:
         return {};
     }
 
-    /// In a rotated stream the gain goes into the readers.
-    result<void> move_gain(std::size_t i) {
-        const input_point& point = source_.graph.inputs[i];
-        QUELL_TRY(changes_[i].divisors, fetch_gain(point.producer, point.name, point.features));
-        changes_[i].rotation = rotation_.rotation();
-        transforms::divide(changes_[i].divisors, rotation_.signs());
-        buffer<float>& gain = model_.gains[point.producer] = buffer<float>(point.features);
-        std::fill(gain.begin(), gain.end(), 1.0F);
-        return {};
-    }
-
-    result<void> fold(std::size_t i) {
-        const input_plan& decided = plan_of_input(i);
-        if (decided.target == scale_target::producer) {
-            row_divisors_[source_.graph.site_named(decided.folded_into)] = buffer<float>::copy_of(changes_[i].divisors);
-        }
-        if (decided.target == scale_target::gain) {
-            QUELL_TRY(buffer<float> gain, fetch_gain(decided.folded_into, decided.name, changes_[i].divisors.size()));
-            transforms::divide(gain, changes_[i].divisors);
-            model_.gains[decided.folded_into] = std::move(gain);
-        }
-        return {};
-    }
-
     /// The change as this site takes part in it: one that stays in float needs no rotation of its own, and no scale
     /// that nobody else applies.
     [[nodiscard]] quant::input_change change_of(std::size_t s) {
@@ -320,13 +221,11 @@ private:
     result<void> finish_site(std::size_t s) {
         const stopwatch watch;
         const site& where = source_.graph.sites[s];
-        QUELL_TRY(const matrix<float> original, fetch(s));
+        QUELL_TRY(const matrix<float> original, network_.weight(s));
         const quant::input_change change = change_of(s);
         matrix<float> w = matrix<float>::copy_of(original.view());
         change.apply_to_weight(w.view());
-        if (writes_rotated(s)) {
-            rotation_.apply_to_output(w.view());
-        }
+        network_.rotate_output(s, w.view());
         describe(s, change);
         const auto status = stays_float(s) ? keep_float(s, w.view(), change) : round_site(s, w.view(), change);
         if (!status) {
@@ -341,7 +240,7 @@ private:
     }
 
     result<void> keep_float(std::size_t s, matrix_view<float> w, const quant::input_change& change) {
-        QUELL_TRY(const buffer<float> bias, fetch_bias(s));
+        QUELL_TRY(const buffer<float> bias, network_.bias(s));
         linears_[s] = quant::float_linear(w, bias, options_.threads, online_of(s, change));
         report::layer_report& report = model_.report.layers[s];
         report.stored_bytes = packing::stored_bytes(quant::float_weights, w.rows(), w.cols());
@@ -362,7 +261,7 @@ private:
             w.empty() ? 0.0 : static_cast<double>(cost.clipped) / static_cast<double>(w.rows() * w.cols());
         report.stored_bytes = packing::stored_bytes(decided.weights, w.rows(), w.cols()) + online.stored_bytes();
         QUELL_TRY(packing::packed_matrix packed, packing::pack(codes, options_.threads));
-        QUELL_TRY(const buffer<float> bias, fetch_bias(s));
+        QUELL_TRY(const buffer<float> bias, network_.bias(s));
         QUELL_TRY(quant::quantized_linear layer,
                   quant::quantized_linear::make(std::move(packed), decided.activations, bias, std::move(online)));
         linears_[s] = std::move(layer);
@@ -440,8 +339,7 @@ private:
     const apply_options& options_;
     std::vector<input_record> records_;
     std::vector<quant::input_change> changes_;  ///< by input
-    std::vector<buffer<float>> row_divisors_;   ///< by site: the scales of the input that its output is a factor of
-    transforms::stream_rotation rotation_;
+    folded_network network_;
     std::vector<std::optional<quant::linear>> linears_;
     matrix<double> gram_;  ///< of one input at a time
     std::optional<std::size_t> gram_of_;

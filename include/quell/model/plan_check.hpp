@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Whether a plan can be carried out on a model, and what keeps a scale or a rotation from being folded there.
+#pragma once
+
+#include "quell/core/graph.hpp"
+#include "quell/core/result.hpp"
+#include "quell/core/scheme.hpp"
+#include "quell/core/target.hpp"
+#include "quell/model/plan.hpp"
+#include "quell/packing/layout.hpp"
+#include "quell/quant/activation_scheme.hpp"
+#include "quell/quant/any_quantizer.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace quell::model {
+inline namespace QUELL_BASELINE {
+
+/// Why a per-channel scale of this input cannot go into the norm gain in front of it; empty: it can.
+///
+/// A gain that feeds two inputs would change both, and a weight whose storage a site of another input shares cannot be
+/// scaled for one of them alone: folding there would happen twice.
+[[nodiscard]] inline std::string fold_obstacle(const graph& g, std::size_t input) {
+    const input_point& point = g.inputs[input];
+    if (point.kind != producer_kind::norm_gain) {
+        return "no norm gain stands in front of it";
+    }
+    for (std::size_t other = 0; other < g.inputs.size(); ++other) {
+        const input_point& rival = g.inputs[other];
+        if (other != input && rival.kind == producer_kind::norm_gain && rival.producer == point.producer) {
+            return "the gain " + point.producer + " also feeds " + rival.name;
+        }
+    }
+    for (const std::size_t reader : g.readers_of(input)) {
+        for (const site& other : g.sites) {
+            if (other.input != input && !other.storage.empty() && other.storage == g.sites[reader].storage) {
+                return g.sites[reader].name + " shares its weight with " + other.name;
+            }
+        }
+    }
+    return {};
+}
+
+/// Why a per-channel scale of this input cannot go into the rows of a linear in front of it; empty: it can.
+///
+/// Behind grouped-query attention the scale would be the same for all heads that share a value; so it stays online.
+[[nodiscard]] inline std::string producer_obstacle(const graph& g, std::size_t input) {
+    const input_point& point = g.inputs[input];
+    if (point.kind != producer_kind::product) {
+        return "no product with a linear stands in front of it";
+    }
+    const std::size_t producer = g.site_named(point.producer);
+    if (producer == g.sites.size() || g.sites[producer].out_features != point.features) {
+        return point.producer + " is no linear of " + std::to_string(point.features) + " outputs";
+    }
+    if (g.sites[producer].input >= input) {
+        return point.producer + " stands behind it";  // its own input must be decided later, so that it sees the scale
+    }
+    for (std::size_t other = 0; other < g.inputs.size(); ++other) {
+        if (other != input && g.inputs[other].producer == point.producer) {
+            return point.producer + " also feeds " + g.inputs[other].name;
+        }
+    }
+    for (std::size_t s = 0; s < g.sites.size(); ++s) {
+        if (s != producer && !g.sites[s].storage.empty() && g.sites[s].storage == g.sites[producer].storage) {
+            return point.producer + " shares its weight with " + g.sites[s].name;
+        }
+    }
+    return {};
+}
+
+/// Why the residual stream of this model cannot be rotated; empty: it can.
+[[nodiscard]] inline std::string rotation_obstacle(const graph& g) {
+    if (g.stream.empty()) {
+        return "the engine does not name embedding, head and final norm";
+    }
+    for (const input_point& point : g.inputs) {
+        if (point.reads_residual && (point.kind != producer_kind::norm_gain || point.features != g.stream.width)) {
+            return point.name + " reads it without a norm gain, or in another width";
+        }
+    }
+    for (const site& s : g.sites) {
+        if (s.writes_residual && s.out_features != g.stream.width) {
+            return s.name + " writes " + std::to_string(s.out_features) + " of its " + std::to_string(g.stream.width) +
+                   " channels";
+        }
+    }
+    return {};
+}
+
+namespace detail {
+
+template <typename Named>
+[[nodiscard]] result<void> check_names(const std::vector<Named>& things, const char* what) {
+    std::set<std::string_view> seen;
+    for (const Named& thing : things) {
+        if (thing.name.empty() || !seen.insert(thing.name).second) {
+            return error{errc::bad_format, std::string(what) + " '" + thing.name + "' has no name or has it twice"};
+        }
+    }
+    return {};
+}
+
+/// Every name of the graph is planned, in the same place, and nothing else is.
+template <typename Planned, typename Named>
+[[nodiscard]] result<void> check_match(const std::vector<Planned>& planned, const std::vector<Named>& things,
+                                       const char* what) {
+    const auto name_at = [](const auto& list, std::size_t i) { return i < list.size() ? list[i].name : "nothing"; };
+    for (std::size_t i = 0; i < std::max(planned.size(), things.size()); ++i) {
+        const std::string wanted = name_at(things, i);
+        const std::string found = name_at(planned, i);
+        if (i >= planned.size() || i >= things.size() || wanted != found) {
+            std::string message = "plan: ";
+            message.append(what).append(" ").append(std::to_string(i)).append(" is ").append(found);
+            return error{errc::bad_format, message.append(", the model has ").append(wanted).append(" there")};
+        }
+    }
+    return {};
+}
+
+[[nodiscard]] inline result<void> check_options(const quant::any_transform& transform) {
+    const float alpha = std::visit(
+        [](const auto& policy) {
+            if constexpr (requires { policy.alpha; }) {
+                return policy.alpha;
+            } else {
+                return 0.0F;
+            }
+        },
+        transform.policy);
+    if (!(alpha >= 0.0F && alpha <= 1.0F)) {
+        return error{errc::bad_value, "alpha " + std::to_string(alpha) + " is not in 0 ... 1"};
+    }
+    return {};
+}
+
+[[nodiscard]] inline result<void> check_clip(const rounding::clip_search& clip) {
+    if (clip.candidates < 1 || clip.candidates >= clip.grid || clip.grid > 1000) {
+        return error{errc::bad_value, "a clip search of " + std::to_string(clip.candidates) +
+                                          " candidates on a grid of " + std::to_string(clip.grid) +
+                                          "; 1 ... grid - 1 and a grid of at most 1000 are possible"};
+    }
+    return {};
+}
+
+[[nodiscard]] inline result<void> check_gptq(const rounding::gptq& solver, const scheme& form) {
+    for (const double share : {solver.hessian.damping, solver.hessian.activation_noise}) {
+        if (!(share >= 0.0 && share <= 1000.0)) {
+            return error{errc::bad_value, "a damping or an activation noise of " + std::to_string(share) +
+                                              " times the mean is not in 0 ... 1000"};
+        }
+    }
+    if (solver.block == 0) {
+        return error{errc::bad_value, "a block without columns"};
+    }
+    return solver.check_order(form);
+}
+
+[[nodiscard]] inline result<void> check_options(const quant::any_solver& solver, const scheme& form) {
+    QUELL_TRY_VOID(std::visit([](const auto& policy) { return check_clip(policy.clip); }, solver.policy));
+    const auto* gptq = std::get_if<rounding::gptq>(&solver.policy);
+    return gptq != nullptr ? check_gptq(*gptq, form) : result<void>();
+}
+
+/// What keeps the change of an input from going where the plan wants it; empty: nothing.
+[[nodiscard]] inline std::string obstacle_to(scale_target target, const graph& g, std::size_t input) {
+    switch (target) {
+        case scale_target::gain: return fold_obstacle(g, input);
+        case scale_target::producer: return producer_obstacle(g, input);
+        default: return {};
+    }
+}
+
+[[nodiscard]] inline result<void> check_input(const graph& g, std::size_t index, const plan& all) {
+    const input_plan& decided = all.inputs[index];
+    const bool unchanged =
+        decided.candidates.empty() && std::holds_alternative<quant::no_transform>(decided.transform.policy);
+    if (unchanged != (decided.target == scale_target::none)) {
+        return error{errc::bad_format, unchanged ? "a target, but no transform" : "a transform without a target"};
+    }
+    const bool in_turned_stream = all.stream == stream_basis::rotated && g.inputs[index].reads_residual;
+    if (in_turned_stream != (decided.target == scale_target::stream)) {
+        return error{errc::bad_format, in_turned_stream ? "it reads the rotated stream and its target is not 'stream'"
+                                                        : "its target is a rotated stream, which it does not read"};
+    }
+    if (in_turned_stream && !std::holds_alternative<quant::rotate>(decided.transform.policy)) {
+        return error{errc::unsupported, "in a rotated stream the transform is 'rotate'"};
+    }
+    if (const std::string obstacle = obstacle_to(decided.target, g, index); !obstacle.empty()) {
+        return error{errc::unsupported, "its scale cannot be folded: " + obstacle};
+    }
+    const bool folds = decided.target == scale_target::gain || decided.target == scale_target::producer;
+    if (folds && decided.folded_into != g.inputs[index].producer) {
+        return error{errc::bad_format,
+                     "its scale folds into " + g.inputs[index].producer + ", not into '" + decided.folded_into + "'"};
+    }
+    for (const quant::any_transform& candidate : decided.candidates) {
+        QUELL_TRY_VOID(check_options(candidate));
+    }
+    return check_options(decided.transform);
+}
+
+/// A scale for the whole tensor comes from the maxima of the channels, which say nothing of what a rotation mixes.
+[[nodiscard]] inline result<void> check_static(const site_plan& decided, const input_plan& input) {
+    const bool rotates = std::any_of(input.candidates.begin(), input.candidates.end(),
+                                     [](const quant::any_transform& t) { return t.rotates(); });
+    if (decided.activations.needs_scale() && (rotates || input.transform.rotates())) {
+        return error{errc::unsupported, "a static activation scale behind a rotation"};
+    }
+    return {};
+}
+
+[[nodiscard]] inline result<void> check_site(const site& s, const site_plan& decided) {
+    QUELL_TRY_VOID(quant::check(decided.activations));
+    if (decided.is_float() != decided.activations.is_float()) {
+        return error{errc::unsupported, "weights and activations are both in float or both in integers"};
+    }
+    if (decided.is_float()) {
+        return {};
+    }
+    QUELL_TRY_VOID(check_options(decided.solver, decided.weights));
+    QUELL_TRY_VOID(packing::panel_shape_of(decided.weights, s.out_features, s.in_features));
+    return {};
+}
+
+[[nodiscard]] inline std::string named(const char* what, const std::string& name) {
+    return what + (" " + name);
+}
+
+}  // namespace detail
+
+/// Errors   errc::bad_format, errc::bad_shape: names that are empty or twice there, inputs that do not exist, features
+///          that contradict each other.
+[[nodiscard]] inline result<void> check(const graph& g) {
+    QUELL_TRY_VOID(detail::check_names(g.inputs, "input"));
+    QUELL_TRY_VOID(detail::check_names(g.sites, "site"));
+    for (const site& s : g.sites) {
+        if (s.input >= g.inputs.size()) {
+            return error{errc::bad_shape, s.name + ": reads input " + std::to_string(s.input) + " of " +
+                                              std::to_string(g.inputs.size())};
+        }
+        if (g.inputs[s.input].features != s.in_features) {
+            return error{errc::bad_shape, s.name + ": has " + std::to_string(s.in_features) + " input features, " +
+                                              g.inputs[s.input].name + " carries " +
+                                              std::to_string(g.inputs[s.input].features)};
+        }
+    }
+    return {};
+}
+
+/// Whether the plan can be carried out on this model. Run before any work, so that a plan edited by hand cannot fail
+/// half way.
+[[nodiscard]] inline result<void> check(const plan& decided, const graph& g) {
+    QUELL_TRY_VOID(check(g));
+    QUELL_TRY_VOID(detail::check_match(decided.inputs, g.inputs, "input"));
+    QUELL_TRY_VOID(detail::check_match(decided.sites, g.sites, "site"));
+    const std::string obstacle = decided.stream == stream_basis::rotated ? rotation_obstacle(g) : std::string();
+    if (!obstacle.empty()) {
+        return error{errc::unsupported, "plan: the residual stream cannot be rotated: " + obstacle};
+    }
+    for (std::size_t i = 0; i < g.inputs.size(); ++i) {
+        if (const auto status = detail::check_input(g, i, decided); !status) {
+            return status.error().in(detail::named("plan: input", g.inputs[i].name));
+        }
+    }
+    for (std::size_t s = 0; s < g.sites.size(); ++s) {
+        auto status = detail::check_site(g.sites[s], decided.sites[s]);
+        status = status ? detail::check_static(decided.sites[s], decided.inputs[g.sites[s].input]) : status;
+        if (!status) {
+            return status.error().in(detail::named("plan: site", g.sites[s].name));
+        }
+    }
+    return {};
+}
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::model
