@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "quell/model/apply.hpp"
-#include "quell/model/make_plan.hpp"
 
 #include "quell/core/thread_pool.hpp"
+#include "quell/model/make_plan.hpp"
 #include "support/fake_engine.hpp"
 
 #include <gtest/gtest.h>
