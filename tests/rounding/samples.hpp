@@ -9,6 +9,7 @@
 #include "quell/core/scheme.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -69,3 +70,20 @@ inline bool same(const quell::quantized& a, const quell::quantized& b) {
     };
     return equal(a.codes, b.codes) && equal(a.scales, b.scales) && equal(a.zeros, b.zeros);
 }
+
+/// Over codes and scales: what every compiler and processor must give.
+struct code_hash {
+    std::uint64_t value = 0xcbf29ce484222325U;
+
+    void add(const quell::quantized& q) {
+        for (const std::int8_t code : q.codes.elements()) {
+            mix(static_cast<std::uint8_t>(code));
+        }
+        for (const float scale : q.scales.elements()) {
+            mix(std::bit_cast<std::uint32_t>(scale));
+        }
+    }
+
+private:
+    void mix(std::uint32_t bits) { value = (value ^ bits) * 0x100000001b3U; }
+};
