@@ -21,10 +21,10 @@ inline quell::matrix<float> random_matrix(std::size_t rows, std::size_t cols, st
 
 /// Normal rows with the named channels `factor` times as large.
 inline quell::matrix<float> planted_activations(std::size_t rows, std::size_t cols, std::uint64_t seed,
-                                                std::initializer_list<std::size_t> channels, float factor) {
+                                                std::initializer_list<std::size_t> large, float factor) {
     quell::matrix<float> m = random_matrix(rows, cols, seed);
     for (std::size_t r = 0; r < rows; ++r) {
-        for (const std::size_t c : channels) {
+        for (const std::size_t c : large) {
             m(r, c) *= factor;
         }
     }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "quell/transforms/stream_rotation.hpp"
 
-#include "support/planted.hpp"
-
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 
 namespace {
 
