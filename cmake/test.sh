@@ -17,16 +17,18 @@ export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file
 launcher=""
 if quell_has ccache; then launcher=-DCMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
 passed=0 failed=0 skipped=0 skipped_names=""
+failures=$root/failures.txt
+: >"$failures"
 
-# stage NAME COMMAND...: runs it with its output in a log; what fails is counted once and shown.
+# stage NAME COMMAND...: runs it with its output in a log; what fails is counted once and shown, and again at the end.
 stage() {
     name=$1 log=$root/$(echo "$1" | tr ' :+' '___').log start=$(date +%s)
     shift
     if "$@" >"$log" 2>&1; then verdict=ok; else verdict=FAILED; fi
     printf '%-52s %-7s %4d s\n' "$name" "$verdict" "$(($(date +%s) - start))"
     if [ "$verdict" = FAILED ]; then
-        grep -nE 'error|FAILED|\*\*\*|Failure' "$log" | head -n 40
-        tail -n 25 "$log"
+        { echo "== $name"; grep -nE -A 6 'error:|FAILED|\*\*\*|Failure' "$log" | head -n 60; tail -n 25 "$log"; } |
+            cut -c 1-400 | tee -a "$failures"
         return 1
     fi
 }
@@ -114,6 +116,7 @@ else
 fi
 
 if [ -n "$skipped_names" ]; then printf 'skipped:\n%s' "$skipped_names"; fi
+cat "$failures"
 printf 'all stages: %d s\n' "$(($(date +%s) - began))"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
