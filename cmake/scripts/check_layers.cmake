@@ -4,7 +4,7 @@ cmake_minimum_required(VERSION 3.25)
 
 set(may_core "")
 set(may_kernels core)
-set(may_linalg core)
+set(may_linalg core kernels)
 set(may_packing core kernels)
 set(may_stats core kernels)
 set(may_outliers core stats)

@@ -30,6 +30,7 @@ struct eval_options {
     std::size_t calibration_tokens = 12288;
     std::uint64_t seed = 1;
     float alpha = 0.5F;
+    std::size_t rank = 16;
     int embedding_bits = 32;
     int kv_bits = 16;
     std::string plan;
@@ -46,6 +47,7 @@ struct quantize_options {
     std::string calibration;
     std::size_t calibration_tokens = 12288;
     float alpha = 0.5F;
+    std::size_t rank = 16;
     int embedding_bits = 32;
     int kv_bits = 16;
     std::string plan;

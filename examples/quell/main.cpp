@@ -35,6 +35,8 @@ CLI::App* add_eval(CLI::App& app, program::eval_options& options) {
         ->check(CLI::PositiveNumber);
     command->add_option("--seed", options.seed, "Seed of all that is random");
     command->add_option("--alpha", options.alpha, "Smoothing exponent")->check(CLI::Range(0.0, 1.0));
+    command->add_option("--rank", options.rank, "Directions of the residual stream that QUAD keeps in float")
+        ->check(CLI::PositiveNumber);
     command->add_option("--embedding-bits", options.embedding_bits, "Embedding and head: 32, 8 or 4")
         ->check(CLI::IsMember({32, 8, 4}));
     command->add_option("--kv-bits", options.kv_bits, "Keys and values in the cache: 8, 4, or 16 for as they are")
@@ -58,6 +60,8 @@ CLI::App* add_quantize(CLI::App& app, program::quantize_options& options) {
     command->add_option("--calib-tokens", options.calibration_tokens, "How much of it is used")
         ->check(CLI::PositiveNumber);
     command->add_option("--alpha", options.alpha, "Smoothing exponent")->check(CLI::Range(0.0, 1.0));
+    command->add_option("--rank", options.rank, "Directions of the residual stream that QUAD keeps in float")
+        ->check(CLI::PositiveNumber);
     command->add_option("--embedding-bits", options.embedding_bits, "Embedding and head: 32, 8 or 4")
         ->check(CLI::IsMember({32, 8, 4}));
     command->add_option("--kv-bits", options.kv_bits, "Keys and values in the cache: 8, 4, or 16 for as they are")

@@ -18,7 +18,7 @@ namespace program {
 namespace {
 
 result<job> job_of(const quantize_options& options) {
-    return options.plan.empty() ? job::from_name(options.recipe, {.alpha = options.alpha})
+    return options.plan.empty() ? job::from_name(options.recipe, {.alpha = options.alpha, .rank = options.rank})
                                 : job::from_plan_file(options.plan);
 }
 

@@ -84,6 +84,22 @@ TEST(Plan, RotatesOnlyAStreamWhoseEndsAreKnown) {
     EXPECT_FALSE(make_plan(engine.graph, *quant::find_recipe("quarot-w4a4-rtn")));
 }
 
+TEST(Plan, SplitsAStreamAtARankBelowItsWidth) {
+    fake_engine engine;
+    engine.graph.stream = {.embedding = "e", .head = "h", .final_norm = "n", .width = fake_engine::width};
+    engine.graph.inputs[0].reads_residual = true;
+    plan decided = *make_plan(engine.graph, *quant::find_recipe("quad-w4a4a8-rtn", {.rank = 4}));
+    EXPECT_EQ(decided.stream, stream_basis::split);
+    EXPECT_EQ(decided.split_rank, 4U);
+    EXPECT_TRUE(check(decided, engine.graph));
+    for (const std::size_t rank : {std::size_t{0}, std::size_t{fake_engine::width}}) {
+        decided.split_rank = rank;
+        EXPECT_EQ(check(decided, engine.graph).error().code, errc::bad_value) << rank;
+    }
+    decided.stream = stream_basis::rotated;
+    EXPECT_FALSE(check(decided, engine.graph));
+}
+
 TEST(Plan, LeavesTheHeadInFloat) {
     fake_engine engine;
     engine.graph.sites[4].module = "head";

@@ -85,6 +85,80 @@ TEST(Forward, EqualsTheProductOfTheDequantizedOperands) {
     }
 }
 
+/// The first channels in float, the others in integers.
+linear with_float_columns(const matrix<float>& w, std::size_t count, std::span<const float> bias) {
+    const matrix_view<const float> all = w.view();
+    const quantized q = *rounding::rtn{rounding::no_clip_search}.solve(
+        all.block(0, count, w.rows(), w.cols() - count), int4_rows);
+    return *quantized_linear::make(*packing::pack(q), {.bits = 4, .clip = 0.9F}, bias, {},
+                                   packing::pack_f32(all.block(0, 0, w.rows(), count)));
+}
+
+TEST(Forward, FloatColumnsAddToTheIntegerProductOfTheOtherChannels) {
+    const matrix<float> w = random_matrix(37, 100, 1);
+    const matrix<float> bias = random_matrix(1, 37, 2);
+    const matrix<float> x = random_matrix(9, 100, 3);
+    const linear layer = with_float_columns(w, 7, bias.elements());
+    const matrix<float> y = run(layer, x);
+    const quantized_linear& both = std::get<quantized_linear>(layer);
+    const quantized q = *packing::unpack(both.packed());
+    for (std::size_t r = 0; r < x.rows(); ++r) {
+        const std::vector<double> a = reference::rounded_row(x.row(r).subspan(7), {4, 0.9F, 0.0F, {}});
+        for (std::size_t o = 0; o < w.rows(); ++o) {
+            auto exact = reference::quantized_product(a, q, o, bias(0, o));
+            for (std::size_t k = 0; k < 7; ++k) {
+                exact.value += double{x(r, k)} * double{w(o, k)};
+                exact.magnitude += std::abs(double{x(r, k)} * double{w(o, k)});
+            }
+            EXPECT_NEAR(double{y(r, o)}, exact.value, 12 * 0x1p-24 * exact.magnitude);
+        }
+    }
+}
+
+TEST(Forward, FloatColumnsGiveTheSameBitsOnAnyNumberOfThreadsAndNextToOthers) {
+    const matrix<float> w = random_matrix(400, 288, 1);
+    const matrix<float> x = random_matrix(150, 288, 3);
+    const linear layer = with_float_columns(w, 32, {});
+    const linear other = with_float_columns(w, 16, {});
+    const matrix<float> alone = run(layer, x);
+    thread_pool pool(3);
+    EXPECT_TRUE(same_bits(run(layer, x, pool.as_executor()), alone));
+    matrix<float> first(150, 400);
+    matrix<float> second(150, 400);
+    const linear_call calls[] = {{&other, first.view()}, {&layer, second.view()}};
+    std::vector<std::byte> workspace(workspace_bytes(other, 150));
+    forward_shared(calls, x.view(), workspace, pool.as_executor());
+    EXPECT_TRUE(same_bits(second, alone));
+    EXPECT_TRUE(same_bits(first, run(other, x)));
+}
+
+TEST(QuantizedLinear, WeightHasItsFloatColumnsExactly) {
+    const matrix<float> w = random_matrix(19, 40, 1);
+    const linear layer = with_float_columns(w, 8, {});
+    const quantized_linear& both = std::get<quantized_linear>(layer);
+    EXPECT_EQ(both.in_features(), 40U);
+    EXPECT_EQ(both.float_features(), 8U);
+    const matrix<float> whole = both.weight();
+    std::vector<float> row(40);
+    for (std::size_t r = 0; r < 19; ++r) {
+        both.copy_row(r, row);
+        for (std::size_t c = 0; c < 40; ++c) {
+            EXPECT_EQ(row[c], whole(r, c));
+            EXPECT_TRUE(c >= 8 || whole(r, c) == w(r, c));
+        }
+    }
+}
+
+TEST(QuantizedLinear, RefusesFloatColumnsThatDoNotFit) {
+    const matrix<float> w = random_matrix(16, 32, 1);
+    const quantized q = round_plainly(w, int4_rows);
+    const auto refused = [&](const matrix<float>& columns) {
+        return quantized_linear::make(*packing::pack(q), {}, {}, {}, packing::pack_f32(columns.view())).error().message;
+    };
+    EXPECT_EQ(refused(random_matrix(17, 3, 2)), "the columns in float have 17 rows, the integer weight has 16");
+    EXPECT_EQ(quantized_linear::make(*packing::pack(q), {}, {}, {}, *packing::pack(q)).error().code, errc::unsupported);
+}
+
 TEST(Forward, FloatLinearMultipliesInFloat) {
     const matrix<float> w = random_matrix(37, 100, 1);
     const matrix<float> bias = random_matrix(1, 37, 2);

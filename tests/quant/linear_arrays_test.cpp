@@ -52,6 +52,20 @@ TEST(LinearArrays, ComeTogetherAgainWithoutACopyOfTheWeight) {
     }
 }
 
+TEST(LinearArrays, KeepFloatColumns) {
+    const quell::matrix<float> w = random_matrix(24, 36, 1);
+    auto packed = quell::packing::pack(*quell::rounding::rtn{}.solve(w.view(), {.bits = 4}));
+    const quell::matrix<float> columns = random_matrix(24, 4, 5);
+    const quell::quant::linear layer = *quell::quant::quantized_linear::make(
+        *std::move(packed), {.bits = 4}, {}, {}, quell::packing::pack_f32(columns.view()));
+    const auto mapped = quell::quant::map_linear(quell::quant::arrays_of(layer));
+    ASSERT_TRUE(mapped) << mapped.error().message;
+    EXPECT_EQ(outputs_of(*mapped), outputs_of(layer));
+    quell::quant::linear_arrays damaged = quell::quant::arrays_of(layer);
+    damaged.float_columns = damaged.float_columns.first(100);
+    EXPECT_FALSE(quell::quant::map_linear(damaged));
+}
+
 TEST(LinearArrays, AreRefusedWhereTheyContradictEachOther) {
     const quell::quant::linear whole = linear_of("fp32");
     const quell::quant::linear integers = linear_of("rtn-w8a8");

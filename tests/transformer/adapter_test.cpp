@@ -165,7 +165,7 @@ TEST(Transforms, LeaveTheFloatNetworkAsItWas) {
             c.act = act;
             c.tied_head = tied;
             for (const char* recipe :
-                 {"smoothquant-w8a8", "quarot-w4a4-rtn", "smoothrot-w4a4-rtn", "hybrid-w4a4-rtn"}) {
+                 {"smoothquant-w8a8", "quarot-w4a4-rtn", "smoothrot-w4a4-rtn", "hybrid-w4a4-rtn", "quad-w4a4-rtn"}) {
                 EXPECT_LE(change_by(recipe, c), 1e-5) << recipe << (tied ? ", tied" : ", not tied");
             }
         }

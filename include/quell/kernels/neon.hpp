@@ -30,6 +30,7 @@ inline constexpr int direct_rows = 4;
 inline constexpr std::size_t direct_columns = 2;
 inline constexpr int f32_rows = 6;
 inline constexpr std::size_t f32_columns = 4;
+inline constexpr int f64_rows = 4;
 inline constexpr int added_to_w8 = 0;
 inline constexpr int chains = 1;  ///< sums that must be under way at once to hide the latency of a dot product
 

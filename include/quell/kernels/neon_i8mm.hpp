@@ -31,8 +31,10 @@ inline constexpr std::size_t direct_columns = 2;
 inline constexpr int added_to_w8 = 0;
 inline constexpr int chains = 4;  ///< sums that must be under way at once to hide the latency of a dot product
 
-#include "quell/kernels/detail/neon_lane_codes.inc"
+// clang-format off: in this order
 #include "quell/kernels/detail/neon_vectors.inc"
+#include "quell/kernels/detail/neon_lane_codes.inc"
+// clang-format on
 
 QUELL_ALWAYS_INLINE vec_i32 dot_unsigned(vec_i32 sum, code_bytes codes, code_quad a) {
     return {vusdotq_lane_s32(sum.v, codes.v, a.v, 0)};

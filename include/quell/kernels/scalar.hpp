@@ -7,6 +7,7 @@
 #include "quell/core/types.hpp"
 #include "quell/kernels/table.hpp"
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -27,6 +28,7 @@ inline constexpr int direct_rows = 1;
 inline constexpr std::size_t direct_columns = 1;
 inline constexpr int f32_rows = 1;
 inline constexpr std::size_t f32_columns = 1;
+inline constexpr int f64_rows = 4;
 inline constexpr int added_to_w8 = 0;
 inline constexpr int chains = 1;
 
@@ -66,6 +68,24 @@ QUELL_ALWAYS_INLINE code_bytes each_byte(F f) {
         r.v[i] = static_cast<std::uint8_t>(f(i));
     }
     return r;
+}
+
+inline constexpr std::size_t lanes_f64 = 1;
+struct vec_f64 {
+    double v;
+};
+QUELL_ALWAYS_INLINE vec_f64 set_f64(double a) {
+    return {a};
+}
+QUELL_ALWAYS_INLINE vec_f64 load(const double* p) {
+    return {*p};
+}
+QUELL_ALWAYS_INLINE void store(double* p, vec_f64 a) {
+    *p = a.v;
+}
+QUELL_ALWAYS_INLINE vec_f64 minus_product(vec_f64 c, vec_f64 a, vec_f64 b) {
+    const double product = a.v * b.v;
+    return {c.v - std::bit_cast<double>(std::bit_cast<std::uint64_t>(product) & ~std::uint64_t{1})};
 }
 
 QUELL_ALWAYS_INLINE vec_f32 zero_f32() {

@@ -87,6 +87,19 @@ struct gemm_f32_args {
     bool accumulate = false;
 };
 
+/// c [rows, 8] -= a [rows, depth] b [depth, 8] in double, in the order of depth. Every product is rounded and its last
+/// bit cleared before it is subtracted: the bits are the same at every level and with every compiler.
+struct product_f64_args {
+    const double* a = nullptr;
+    std::size_t lda = 0;
+    const double* b = nullptr;  ///< without gaps
+    double* c = nullptr;
+    std::size_t ldc = 0;
+    std::size_t rows = 0;
+    std::size_t depth = 0;
+};
+inline constexpr std::size_t f64_columns = 8;
+
 /// The kernels of one level with the number of activation rows each takes at a time: a split of m wants multiples of
 /// it.
 struct kernel_table {
@@ -95,6 +108,7 @@ struct kernel_table {
     void (*gemm)(const gemm_args&, std::size_t panel_begin, std::size_t panel_end);
     void (*gemm_f32)(const gemm_f32_args&, std::size_t panel_begin, std::size_t panel_end);
     void (*hadamard_rows)(const hadamard_args&, std::size_t row_begin, std::size_t row_end);
+    void (*subtract_f64)(const product_f64_args&);
     std::size_t gemm_rows;
     std::size_t f32_rows;
 };

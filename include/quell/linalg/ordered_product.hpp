@@ -7,6 +7,8 @@
 
 #include "quell/core/target.hpp"
 #include "quell/core/views.hpp"
+#include "quell/kernels/dispatch.hpp"
+#include "quell/kernels/table.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -23,50 +25,44 @@ namespace detail {
     return std::bit_cast<double>(std::bit_cast<std::uint64_t>(product) & ~std::uint64_t{1});
 }
 
-inline constexpr std::size_t tile_rows = 4;
-inline constexpr std::size_t tile_cols = 8;
-inline constexpr std::size_t tile_depth = 128;
+inline constexpr std::size_t tile_depth = 128;  ///< rows of B that stay in the first cache, and rows of C at once
 
-/// Some rows of B, eight columns wide and without gaps, zeros where B ends.
+/// Some rows of B, as wide as the kernel's tile and without gaps, zeros where B ends.
 struct packed_tile {
-    double values[tile_depth * tile_cols];
+    double values[tile_depth * kernels::f64_columns];
 
     void load(matrix_view<const double> b) {
         for (std::size_t k = 0; k < b.rows(); ++k) {
             const double* row = b.data() + k * b.stride();
-            std::fill(std::copy_n(row, b.cols(), &values[k * tile_cols]), &values[(k + 1) * tile_cols], 0.0);
+            double* to = &values[k * kernels::f64_columns];
+            std::fill(std::copy_n(row, b.cols(), to), to + kernels::f64_columns, 0.0);
         }
     }
 };
 
-/// `Rows` x tile_cols sums in registers over the whole depth.
-template <std::size_t Rows>
-QUELL_ALWAYS_INLINE void subtract_tile(matrix_view<double> c, matrix_view<const double> a, const packed_tile& b) {
-    double sums[Rows][tile_cols] = {};
-    for (std::size_t r = 0; r < Rows; ++r) {
-        std::copy_n(c.data() + r * c.stride(), c.cols(), sums[r]);
+inline void subtract_columns(matrix_view<double> c, matrix_view<const double> a, const packed_tile& b) {
+    kernels::product_f64_args args{.a = a.data(),
+                                   .lda = a.stride(),
+                                   .b = b.values,
+                                   .c = c.data(),
+                                   .ldc = c.stride(),
+                                   .rows = c.rows(),
+                                   .depth = a.cols()};
+    if (c.cols() == kernels::f64_columns) {
+        kernels::best().subtract_f64(args);
+        return;
     }
-    for (std::size_t k = 0; k < a.cols(); ++k) {
-        for (std::size_t r = 0; r < Rows; ++r) {
-            const double factor = a.data()[r * a.stride() + k];
-            for (std::size_t j = 0; j < tile_cols; ++j) {
-                sums[r][j] -= unfused(factor * b.values[k * tile_cols + j]);
-            }
+    double whole[tile_depth * kernels::f64_columns] = {};  // the last columns of C, as wide as the kernel's tile
+    const auto each_row = [&](const auto& move) {
+        for (std::size_t r = 0; r < c.rows(); ++r) {
+            move(c.data() + r * c.stride(), &whole[r * kernels::f64_columns]);
         }
-    }
-    for (std::size_t r = 0; r < Rows; ++r) {
-        std::copy_n(sums[r], c.cols(), c.data() + r * c.stride());
-    }
-}
-
-inline void subtract_rows(matrix_view<double> c, matrix_view<const double> a, const packed_tile& b) {
-    std::size_t r = 0;
-    for (; r + tile_rows <= c.rows(); r += tile_rows) {
-        subtract_tile<tile_rows>(c.block(r, 0, tile_rows, c.cols()), a.block(r, 0, tile_rows, a.cols()), b);
-    }
-    for (; r < c.rows(); ++r) {
-        subtract_tile<1>(c.block(r, 0, 1, c.cols()), a.block(r, 0, 1, a.cols()), b);
-    }
+    };
+    each_row([&](const double* from, double* to) { std::copy_n(from, c.cols(), to); });
+    args.c = whole;
+    args.ldc = kernels::f64_columns;
+    kernels::best().subtract_f64(args);
+    each_row([&](double* to, const double* from) { std::copy_n(from, c.cols(), to); });
 }
 
 }  // namespace detail
@@ -77,12 +73,15 @@ inline void subtract_rows(matrix_view<double> c, matrix_view<const double> a, co
 inline void subtract_product(matrix_view<double> c, matrix_view<const double> a, matrix_view<const double> b) {
     QUELL_EXPECTS(c.rows() == a.rows() && a.cols() == b.rows() && b.cols() == c.cols(), "shapes that fit");
     detail::packed_tile tile;
-    for (std::size_t j = 0; j < c.cols(); j += detail::tile_cols) {
-        const std::size_t cols = std::min(detail::tile_cols, c.cols() - j);
+    for (std::size_t j = 0; j < c.cols(); j += kernels::f64_columns) {
+        const std::size_t cols = std::min(kernels::f64_columns, c.cols() - j);
         for (std::size_t k = 0; k < a.cols(); k += detail::tile_depth) {
             const std::size_t depth = std::min(detail::tile_depth, a.cols() - k);
             tile.load(b.block(k, j, depth, cols));
-            detail::subtract_rows(c.block(0, j, c.rows(), cols), a.block(0, k, a.rows(), depth), tile);
+            for (std::size_t r = 0; r < c.rows(); r += detail::tile_depth) {
+                const std::size_t rows = std::min(detail::tile_depth, c.rows() - r);
+                detail::subtract_columns(c.block(r, j, rows, cols), a.block(r, k, rows, depth), tile);
+            }
         }
     }
 }

@@ -14,6 +14,7 @@
 #include "quell/model/measure.hpp"
 #include "quell/model/plan.hpp"
 #include "quell/model/plan_check.hpp"
+#include "quell/model/stream.hpp"
 #include "quell/packing/layout.hpp"
 #include "quell/packing/pack.hpp"
 #include "quell/quant/any_quantizer.hpp"
@@ -22,6 +23,8 @@
 #include "quell/stats/finite.hpp"
 #include "quell/transforms/folding.hpp"
 #include "quell/transforms/hadamard.hpp"
+#include "quell/transforms/stream_rotation.hpp"
+#include "quell/transforms/svd_split.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -67,7 +70,8 @@ private:
 /// input after the other, change them, round them, pack them.
 class application {
 public:
-    static constexpr std::size_t choice_rows = 256;  ///< calibration rows on which clips and transforms are tried
+    static constexpr std::size_t choice_rows = 256;    ///< calibration rows on which clips and transforms are tried
+    static constexpr std::uint64_t rotation_seed = 1;  ///< of a residual stream
 
     application(const engine& source, const plan& decided, const apply_options& options)
         : source_(source),
@@ -85,7 +89,7 @@ public:
         const stopwatch watch;
         QUELL_TRY_VOID(collect());
         model_.report.calibration_seconds = watch.seconds();
-        QUELL_TRY_VOID(network_.rotate_stream(model_.decided.stream, options_.threads));
+        QUELL_TRY_VOID(turn_stream());
         for (std::size_t i = source_.graph.inputs.size(); i-- > 0;) {
             QUELL_TRY_VOID(decide(i));
         }
@@ -109,6 +113,11 @@ private:
         return plan_of_input(i).target != scale_target::online && plan_of_input(i).target != scale_target::none;
     }
 
+    /// Leading channels of input i that stay in float.
+    [[nodiscard]] std::size_t rank_of_input(std::size_t i) {
+        return plan_of_input(i).target == scale_target::stream ? model_.decided.split_rank : 0;
+    }
+
     /// Runs the engine's calibration where anything of the plan asks for it.
     result<void> collect() {
         for (std::size_t i = 0; i < records_.size(); ++i) {
@@ -128,8 +137,13 @@ private:
                 }
                 if (!stays_float(s) && plan_of_site(s).solver.needs_gram()) {
                     record.gram.emplace();
-                    record.stats.select<stats::absmax>();
                 }
+            }
+            if (rank_of_input(i) > 0) {
+                record.gram.emplace();
+            }
+            if (record.gram) {
+                record.stats.select<stats::absmax>();
             }
             record.wanted = record.wanted || record.stats.any_selected();
         }
@@ -139,6 +153,24 @@ private:
         }
         report_progress(options_.progress, "calibrate", model_.decided.recipe, 1, 1);
         return {};
+    }
+
+    /// Rotates the residual stream where the plan says so.
+    result<void> turn_stream() {
+        const graph& g = source_.graph;
+        switch (model_.decided.stream) {
+            case stream_basis::rotated:
+                return network_.rotate_stream(transforms::stream_rotation(g.stream.width, rotation_seed),
+                                              options_.threads);
+            case stream_basis::split: {
+                QUELL_TRY(const matrix<double> gram, stream_gram(g, network_, records_, options_.threads));
+                QUELL_TRY(const transforms::svd_split split,
+                          transforms::split_stream(gram.view(), model_.decided.split_rank, rotation_seed));
+                model_.report.captured_energy = split.captured_energy;
+                return network_.rotate_stream(transforms::stream_rotation(split.basis), options_.threads);
+            }
+            default: return {};
+        }
     }
 
     /// The change of one input. Consumers come before producers: a scale that goes into the rows of a linear changes
@@ -157,7 +189,8 @@ private:
                 continue;
             }
             const bool is_known = form.needs_clip() && latest.bits == form.bits && latest.reach == form.reach;
-            form = is_known ? latest : quant::with_clip(form, rows.view(), changes_[i], options_.threads);
+            form = is_known ? latest
+                            : quant::with_clip(form, rows.view(), changes_[i], options_.threads, rank_of_input(i));
             latest = form;
         }
         return {};
@@ -209,13 +242,12 @@ private:
         const quant::input_change& change = changes_[i];
         const bool is_whole = !plan_of_site(s).is_float() || plan_of_input(i).target == scale_target::stream;
         return {.divisors = is_whole || is_folded(i) ? buffer<float>::copy_of(change.divisors) : buffer<float>(),
-                .rotation = is_whole ? change.rotation : transforms::hadamard()};
+                .rotation = is_whole ? change.rotation : transforms::hadamard(),
+                .stream = change.stream};
     }
 
     [[nodiscard]] quant::online_input online_of(std::size_t s, const quant::input_change& change) {
-        const std::size_t i = source_.graph.sites[s].input;
-        return plan_of_input(i).target == scale_target::stream ? quant::online_input()
-                                                               : quant::online_part(change, is_folded(i));
+        return quant::online_part(change, is_folded(source_.graph.sites[s].input));
     }
 
     result<void> finish_site(std::size_t s) {
@@ -224,8 +256,8 @@ private:
         QUELL_TRY(const matrix<float> original, network_.weight(s));
         const quant::input_change change = change_of(s);
         matrix<float> w = matrix<float>::copy_of(original.view());
-        change.apply_to_weight(w.view());
-        network_.rotate_output(s, w.view());
+        change.apply_to_weight(w.view(), options_.threads);
+        network_.rotate_output(s, w.view(), options_.threads);
         describe(s, change);
         const auto status = stays_float(s) ? keep_float(s, w.view(), change) : round_site(s, w.view(), change);
         if (!status) {
@@ -252,24 +284,32 @@ private:
         report::layer_report& report = model_.report.layers[s];
         const std::size_t i = source_.graph.sites[s].input;
         decided.activations = quant::calibrated(decided.activations, records_[i].stats, change);
-        QUELL_TRY(const quantized codes,
-                  decided.solver.solve(w, decided.weights, knowledge_for(decided.solver, i), options_.threads));
+        const std::size_t rank = rank_of_input(i);
+        const matrix_view<const float> integer_part = w.block(0, rank, w.rows(), w.cols() - rank);
+        QUELL_TRY(const quantized codes, decided.solver.solve(integer_part, decided.weights,
+                                                              knowledge_for(decided.solver, i), options_.threads));
         const rounding_cost cost = measure_rounding(w, codes, change, options_.threads);
         quant::online_input online = online_of(s, change);
         report.weight_error = cost.error;
         report.clip_share =
             w.empty() ? 0.0 : static_cast<double>(cost.clipped) / static_cast<double>(w.rows() * w.cols());
-        report.stored_bytes = packing::stored_bytes(decided.weights, w.rows(), w.cols()) + online.stored_bytes();
+        report.stored_bytes = packing::stored_bytes(decided.weights, w.rows(), w.cols() - rank) +
+                              packing::stored_bytes(quant::float_weights, w.rows(), rank) + online.stored_bytes();
         QUELL_TRY(packing::packed_matrix packed, packing::pack(codes, options_.threads));
         QUELL_TRY(const buffer<float> bias, network_.bias(s));
+        std::optional<packing::packed_matrix> float_columns;
+        if (rank > 0) {
+            float_columns = packing::pack_f32(w.block(0, 0, w.rows(), rank), options_.threads);
+        }
         QUELL_TRY(quant::quantized_linear layer,
-                  quant::quantized_linear::make(std::move(packed), decided.activations, bias, std::move(online)));
+                  quant::quantized_linear::make(std::move(packed), decided.activations, bias, std::move(online),
+                                                std::move(float_columns)));
         linears_[s] = std::move(layer);
         report.output_error = compare_outputs(s, w, bias, change);
         return {};
     }
 
-    /// What the solver wants to know of input i, as the changed weights see it.
+    /// What the solver wants to know of input i, as the changed weights see it: of the channels that are quantized.
     [[nodiscard]] rounding::input_knowledge knowledge_for(const quant::any_solver& solver, std::size_t i) {
         if (!solver.needs_gram()) {
             return {};
@@ -279,7 +319,9 @@ private:
             changes_[i].apply_to_gram(gram_, options_.threads);
             gram_of_ = i;
         }
-        return {.gram = std::as_const(gram_).view(), .tokens = records_[i].gram->count()};
+        const std::size_t rank = rank_of_input(i);
+        return {.gram = std::as_const(gram_).view().block(rank, rank, gram_.rows() - rank, gram_.cols() - rank),
+                .tokens = records_[i].gram->count()};
     }
 
     /// Behind the last site that reads the input of site s.
@@ -300,7 +342,7 @@ private:
         }
         matrix<float> folded = records_[i].sample.rows();
         matrix<float> changed = matrix<float>::copy_of(std::as_const(folded).view());
-        change.apply_to_input(changed.view());
+        change.apply_to_input(changed.view(), options_.threads);
         if (plan_of_input(i).target == scale_target::stream) {
             folded = matrix<float>::copy_of(std::as_const(changed).view());
         } else if (is_folded(i)) {

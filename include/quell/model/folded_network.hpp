@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -38,31 +39,33 @@ public:
     /// The engine must outlive it.
     explicit folded_network(const engine& source) : source_(source), row_divisors_(source.graph.sites.size()) {}
 
-    /// Turns both ends of the residual stream: x H^T leaves the embedding, and the head reads it.
-    result<void> rotate_stream(stream_basis basis, const executor& threads) {
+    /// Turns both ends of the residual stream: the rotated x leaves the embedding, and the head reads it.
+    result<void> rotate_stream(transforms::stream_rotation rotation, const executor& threads) {
         const stream_ends& ends = source_.graph.stream;
-        if (basis == stream_basis::original) {
-            return {};
-        }
-        rotation_ = transforms::stream_rotation(ends.width, rotation_seed);
+        rotation_ = std::make_shared<const transforms::stream_rotation>(std::move(rotation));
         QUELL_TRY(matrix<float> embedding, fetch_table(ends.embedding));
         QUELL_TRY(matrix<float> head, fetch_table(ends.head));
         QUELL_TRY(buffer<float> gain, fetch_gain(ends.final_norm, ends.head, ends.width));
         transforms::scale_columns(head.view(), gain);
-        rotation_.apply(embedding.view(), threads);
-        rotation_.apply(head.view(), threads);
+        rotation_->apply(embedding.view(), threads);
+        rotation_->apply(head.view(), threads);
         std::fill(gain.begin(), gain.end(), 1.0F);
         gains_[ends.final_norm] = std::move(gain);
         tables_ = stream_tables{std::move(embedding), std::move(head)};
         return {};
     }
 
+    /// The gain of the norm in front of an input, as the engine has it.
+    [[nodiscard]] result<buffer<float>> norm_gain(std::size_t input) const {
+        const input_point& point = source_.graph.inputs[input];
+        return fetch_gain(point.producer, point.name, point.features);
+    }
+
     /// What a rotated stream is to an input behind a norm: the gain goes into the readers, and ones stay behind.
     result<quant::input_change> rotated_input(std::size_t input) {
         const input_point& point = source_.graph.inputs[input];
-        quant::input_change change{.divisors = {}, .rotation = rotation_.rotation()};
-        QUELL_TRY(change.divisors, fetch_gain(point.producer, point.name, point.features));
-        transforms::divide(change.divisors, rotation_.signs());
+        quant::input_change change{.stream = rotation_};
+        QUELL_TRY(change.divisors, norm_gain(input));
         buffer<float>& gain = gains_[point.producer] = buffer<float>(point.features);
         std::fill(gain.begin(), gain.end(), 1.0F);
         return change;
@@ -102,15 +105,15 @@ public:
             transforms::divide(bias, row_divisors_[at]);
         }
         if (!bias.empty() && writes_rotated(at)) {
-            rotation_.apply(matrix_view<float>(bias.data(), 1, bias.size()));
+            rotation_->apply(matrix_view<float>(bias.data(), 1, bias.size()));
         }
         return bias;
     }
 
     /// Of the weight of a site that writes a rotated stream.
-    void rotate_output(std::size_t at, matrix_view<float> weight) const {
+    void rotate_output(std::size_t at, matrix_view<float> weight, const executor& threads) const {
         if (writes_rotated(at)) {
-            rotation_.apply_to_output(weight);
+            rotation_->apply_to_output(weight, threads);
         }
     }
 
@@ -118,10 +121,8 @@ public:
     [[nodiscard]] std::optional<stream_tables> take_tables() { return std::move(tables_); }
 
 private:
-    static constexpr std::uint64_t rotation_seed = 1;
-
     [[nodiscard]] bool writes_rotated(std::size_t s) const {
-        return !rotation_.empty() && source_.graph.sites[s].writes_residual;
+        return rotation_ != nullptr && source_.graph.sites[s].writes_residual;
     }
 
     [[nodiscard]] result<buffer<float>> fetch_gain(const std::string& name, const std::string& reader,
@@ -155,7 +156,7 @@ private:
 
     const engine& source_;
     std::vector<buffer<float>> row_divisors_;  ///< by site: the scales of the input that its output is a factor of
-    transforms::stream_rotation rotation_;
+    std::shared_ptr<const transforms::stream_rotation> rotation_;  ///< of the stream, or nullptr
     std::map<std::string, buffer<float>> gains_;  ///< those that changed
     std::optional<stream_tables> tables_;
 };

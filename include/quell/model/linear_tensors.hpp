@@ -5,6 +5,7 @@
 ///   NAME.packed         U8, the blob of the weight (packing/blob.hpp)
 ///   NAME.bias           F32 [out], where there is one
 ///   NAME.channel_scale  F32 [in], where the input is multiplied by it
+///   NAME.float_columns  U8, the blob of the first columns, where they stay in float
 ///   NAME.activations    U8, JSON of the activation scheme; only with integer weights
 ///
 /// What else a model needs is the engine's: it adds its own tensors to the same set.
@@ -54,6 +55,9 @@ public:
     void add_linear(const std::string& name, const quant::linear& layer) {
         const quant::linear_arrays arrays = quant::arrays_of(layer);
         add_bytes(name + ".packed", arrays.weight);
+        if (!arrays.float_columns.empty()) {
+            add_bytes(name + ".float_columns", arrays.float_columns);
+        }
         if (!arrays.bias.empty()) {
             add_vector(name + ".bias", arrays.bias);
         }
@@ -162,6 +166,10 @@ namespace detail {
 ///          file, and compares the shape with what it expects.
 [[nodiscard]] inline result<quant::linear> read_linear(const tensor_finder& find, const std::string& name) {
     QUELL_TRY(const auto weight, detail::read_bytes(find, name + ".packed"));
+    std::span<const std::byte> float_columns;
+    if (find(name + ".float_columns") != nullptr) {
+        QUELL_TRY(float_columns, detail::read_bytes(find, name + ".float_columns"));
+    }
     QUELL_TRY(const buffer<float> bias, detail::read_optional_vector(find, name + ".bias"));
     QUELL_TRY(const buffer<float> channel_scale, detail::read_optional_vector(find, name + ".channel_scale"));
     QUELL_TRY(const quant::activation_scheme activations, detail::read_activations(find, name + ".activations"));
@@ -170,6 +178,7 @@ namespace detail {
                                     .bias = bias,
                                     .channel_scale = channel_scale,
                                     .rotation = rotation,
+                                    .float_columns = float_columns,
                                     .activations = activations});
     return layer ? std::move(layer) : layer.error().in("tensor " + io::quoted(name + ".packed"));
 }

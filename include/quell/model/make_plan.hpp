@@ -28,6 +28,9 @@ namespace detail {
     if (recipe.is_float() || s.module == "head") {  // the head stays in float unless a plan says otherwise
         return {.name = s.name};
     }
+    if (s.writes_residual && recipe.writer_activations) {
+        asked.activations = *recipe.writer_activations;
+    }
     const auto possible = check_site(s, asked);
     return possible ? asked : site_plan{.name = s.name, .fallback = possible.error().message};
 }
@@ -96,7 +99,8 @@ inline void place_scales(const graph& g, std::size_t index, input_plan& decided)
         if (const std::string obstacle = rotation_obstacle(g); !obstacle.empty()) {
             return error{errc::unsupported, recipe.name + ": the residual stream cannot be rotated: " + obstacle};
         }
-        decided.stream = stream_basis::rotated;
+        decided.stream = recipe.split_rank == 0 ? stream_basis::rotated : stream_basis::split;
+        decided.split_rank = recipe.split_rank;
     }
     for (const site& s : g.sites) {
         decided.sites.push_back(detail::plan_site(s, recipe));

@@ -33,20 +33,24 @@ struct rounding_cost {
 
 namespace detail {
 
-/// Compares some rows with their codes: clipping where the codes are, errors in the basis before the change.
+/// Compares some rows with their codes: clipping where the codes are, errors in the basis before the change. The codes
+/// are those of the last columns; those before stay as they are.
 inline void measure_rows(matrix_view<const float> w, const quantized& q, std::size_t first,
                          const quant::input_change& change, rounding_cost& cost) {
-    const std::size_t length = group_length(q.form, w.cols());
+    const std::size_t exact_columns = w.cols() - q.codes.cols();
+    const std::size_t length = group_length(q.form, q.codes.cols());
     const code_range range = codes_of(q.form);
     matrix<float> exact = matrix<float>::copy_of(w);
-    matrix<float> rounded(w.rows(), w.cols());
+    matrix<float> rounded = matrix<float>::copy_of(w);
     for (std::size_t r = 0; r < w.rows(); ++r) {
-        for (std::size_t c = 0; c < w.cols(); ++c) {
+        for (std::size_t c = 0; c < q.codes.cols(); ++c) {
             const int code = q.codes(first + r, c);
             const float half_step = 0.5001F * q.scales(first + r, c / length);  // a little more: v / s was rounded too
-            rounded(r, c) = value_of(q, first + r, c);
+            const float v = w(r, exact_columns + c);
+            float& rounded_to = rounded(r, exact_columns + c);
+            rounded_to = value_of(q, first + r, c);
             const bool is_outermost = code == range.low || code == range.high;
-            cost.clipped += is_outermost && std::abs(w(r, c) - rounded(r, c)) > half_step ? 1U : 0U;
+            cost.clipped += is_outermost && std::abs(v - rounded_to) > half_step ? 1U : 0U;
         }
     }
     change.undo_on_weight(exact.view());
@@ -58,7 +62,7 @@ inline void measure_rows(matrix_view<const float> w, const quantized& q, std::si
 
 /// Compares a weight with its codes in the basis before the change, so that recipes with and without one compare.
 ///
-/// Shapes   w [out, in], already changed; q of the same shape.
+/// Shapes   w [out, in], already changed; q of the same shape, or of its last columns.
 /// Cost     one pass over the weight, and two rotations back; the same sums for any executor: rows are summed in fixed
 /// blocks.
 [[nodiscard]] inline rounding_cost measure_rounding(matrix_view<const float> w, const quantized& q,

@@ -26,7 +26,8 @@ inline constexpr std::array words_of<model::scale_target>{
 template <>
 inline constexpr std::array words_of<model::stream_basis>{
     named<model::stream_basis>{model::stream_basis::original, "original"},
-    named<model::stream_basis>{model::stream_basis::rotated, "rotated"}};
+    named<model::stream_basis>{model::stream_basis::rotated, "rotated"},
+    named<model::stream_basis>{model::stream_basis::split, "split"}};
 
 template <>
 inline constexpr std::array words_of<rounding::error_norm>{

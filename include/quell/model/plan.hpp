@@ -11,6 +11,7 @@
 #include "quell/quant/any_quantizer.hpp"
 #include "quell/quant/recipes.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ enum class scale_target : std::uint8_t {
 enum class stream_basis : std::uint8_t {
     original,
     rotated,  ///< by a Hadamard matrix folded into embedding, head and every linear that reads or writes the stream
+    split,    ///< its leading directions first, which stay in float, the rest rotated; folded in the same way
 };
 
 struct input_plan {
@@ -57,6 +59,7 @@ struct site_plan {
 struct plan {
     std::string recipe;
     stream_basis stream = stream_basis::original;
+    std::size_t split_rank = 0;  ///< leading directions of a split stream
     std::vector<input_plan> inputs = {};
     std::vector<site_plan> sites = {};
 };

@@ -186,7 +186,7 @@ template <typename Planned, typename Named>
     if (unchanged != (decided.target == scale_target::none)) {
         return error{errc::bad_format, unchanged ? "a target, but no transform" : "a transform without a target"};
     }
-    const bool in_turned_stream = all.stream == stream_basis::rotated && g.inputs[index].reads_residual;
+    const bool in_turned_stream = all.stream != stream_basis::original && g.inputs[index].reads_residual;
     if (in_turned_stream != (decided.target == scale_target::stream)) {
         return error{errc::bad_format, in_turned_stream ? "it reads the rotated stream and its target is not 'stream'"
                                                         : "its target is a rotated stream, which it does not read"};
@@ -206,6 +206,20 @@ template <typename Planned, typename Named>
         QUELL_TRY_VOID(check_options(candidate));
     }
     return check_options(decided.transform);
+}
+
+[[nodiscard]] inline result<void> check_stream(const plan& decided, const graph& g) {
+    const std::string obstacle = decided.stream == stream_basis::original ? std::string() : rotation_obstacle(g);
+    if (!obstacle.empty()) {
+        return error{errc::unsupported, "plan: the residual stream cannot be rotated: " + obstacle};
+    }
+    const bool is_split = decided.stream == stream_basis::split;
+    if (is_split ? decided.split_rank == 0 || decided.split_rank >= g.stream.width : decided.split_rank != 0) {
+        return error{errc::bad_value, "plan: split_rank is " + std::to_string(decided.split_rank) + "; a stream of " +
+                                          std::to_string(g.stream.width) +
+                                          " channels can be split at 1 and more, less than all; others at 0"};
+    }
+    return {};
 }
 
 /// A scale for the whole tensor comes from the maxima of the channels, which say nothing of what a rotation mixes.
@@ -262,10 +276,7 @@ template <typename Planned, typename Named>
     QUELL_TRY_VOID(check(g));
     QUELL_TRY_VOID(detail::check_match(decided.inputs, g.inputs, "input"));
     QUELL_TRY_VOID(detail::check_match(decided.sites, g.sites, "site"));
-    const std::string obstacle = decided.stream == stream_basis::rotated ? rotation_obstacle(g) : std::string();
-    if (!obstacle.empty()) {
-        return error{errc::unsupported, "plan: the residual stream cannot be rotated: " + obstacle};
-    }
+    QUELL_TRY_VOID(detail::check_stream(decided, g));
     for (std::size_t i = 0; i < g.inputs.size(); ++i) {
         if (const auto status = detail::check_input(g, i, decided); !status) {
             return status.error().in(detail::named("plan: input", g.inputs[i].name));

@@ -137,6 +137,7 @@ requires(std::same_as<std::remove_const_t<File>, plan_file>) void fields(Visit& 
     visit("quell_plan", file.version);
     visit("recipe", file.content.recipe);
     visit("stream", file.content.stream);
+    visit("split_rank", file.content.split_rank);
     visit("inputs", file.content.inputs);
     visit("sites", file.content.sites);
 }
@@ -148,6 +149,7 @@ requires(std::same_as<std::remove_const_t<File>, plan_file>) void fields(Visit& 
     visit("quell_plan", detail::plan_version);
     visit("recipe", decided.recipe);
     visit("stream", decided.stream);
+    visit("split_rank", decided.split_rank);
     visit("inputs", decided.inputs);
     visit("sites", decided.sites);
     return std::move(visit).finish();

@@ -15,10 +15,12 @@
 #include "quell/stats/collector.hpp"
 #include "quell/transforms/folding.hpp"
 #include "quell/transforms/hadamard.hpp"
+#include "quell/transforms/stream_rotation.hpp"
 
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -33,22 +35,30 @@ struct channel_set {
 };
 
 /// What a transform does to a shared input and to the weights that read it, so that no product changes: activations x
-/// become H (x / divisors), rows w of the weights H (w * divisors).
+/// become H (x / divisors), rows w of the weights H (w * divisors). Where the input reads a residual stream that is
+/// rotated as a whole, that rotation stands in the place of H.
 struct input_change {
-    buffer<float> divisors{};         ///< [in], or empty: none
-    transforms::hadamard rotation{};  ///< H, or empty: none
+    buffer<float> divisors{};                                         ///< [in], or empty: none
+    transforms::hadamard rotation{};                                  ///< H, or empty: none
+    std::shared_ptr<const transforms::stream_rotation> stream = {};  ///< or nullptr
 
-    [[nodiscard]] bool empty() const { return divisors.empty() && rotation.empty(); }
+    [[nodiscard]] bool empty() const { return divisors.empty() && rotation.empty() && stream == nullptr; }
 
-    void apply_to_weight(matrix_view<float> w) const {
+    void apply_to_weight(matrix_view<float> w, const executor& threads = {}) const {
         if (!divisors.empty()) {
             transforms::scale_columns(w, divisors);
         }
         if (!rotation.empty()) {
             rotation.apply(w);
         }
+        if (stream != nullptr) {
+            stream->apply(w, threads);
+        }
     }
     void undo_on_weight(matrix_view<float> w) const {
+        if (stream != nullptr) {
+            stream->undo(w);
+        }
         if (!rotation.empty()) {
             rotation.undo(w);
         }
@@ -56,12 +66,15 @@ struct input_change {
             transforms::divide_columns(w, divisors);
         }
     }
-    void apply_to_input(matrix_view<float> x) const {
+    void apply_to_input(matrix_view<float> x, const executor& threads = {}) const {
         if (!divisors.empty()) {
             transforms::divide_columns(x, divisors);
         }
         if (!rotation.empty()) {
             rotation.apply_to_input(x);
+        }
+        if (stream != nullptr) {
+            stream->apply(x, threads);
         }
     }
     /// The sum of x^T x over the inputs becomes that of the changed inputs: H D^-1 G D^-1 H^T.
@@ -73,6 +86,9 @@ struct input_change {
             gram = transposed<double>(gram.view());
             if (!rotation.empty()) {
                 rotation.apply(gram.view(), threads);
+            }
+            if (stream != nullptr) {
+                stream->apply(gram.view(), threads);
             }
         }
     }

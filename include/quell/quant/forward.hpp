@@ -105,7 +105,7 @@ inline bool share_activations(const float_linear& a, const float_linear& b) {
 }
 inline bool share_activations(const quantized_linear& a, const quantized_linear& b) {
     return a.activations() == b.activations() && a.packed().panels().shape.group == b.packed().panels().shape.group &&
-           a.online() == b.online();
+           a.float_features() == b.float_features() && a.online() == b.online();
 }
 inline bool share_activations(const linear& a, const linear& b) {
     return std::visit(
@@ -180,10 +180,10 @@ inline prepared_activations prepare(const quantized_linear& layer, matrix_view<c
     std::byte* memory = aligned(workspace.data());
     const transforms::hadamard& rotation = layer.online().rotation;
     const kernels::quantize_args args{
-        .x = x.data(),
+        .x = x.data() + layer.float_features(),
         .ldx = x.stride(),
         .rows = x.rows(),
-        .cols = x.cols(),
+        .cols = shape.k,
         .bits = layer.activations().bits,
         .clip = layer.activations().clip,
         .static_scale = layer.activations().static_scale,
@@ -240,17 +240,18 @@ struct tile {
     std::size_t panel_end;
 };
 
-inline void multiply(const float_linear& layer, const prepared_activations& a, matrix_view<float> y, const tile& t) {
-    const kernels::panel_view w = layer.panels();
+/// The tile of the product of the first columns of x, as many as the panels of floats have.
+inline void multiply_f32(const kernels::panel_view& w, matrix_view<const float> x, std::span<const float> bias,
+                         matrix_view<float> y, const tile& t) {
     const kernels::gemm_f32_args args{
-        .x = a.x.data() + t.row * a.x.stride(),
-        .ldx = a.x.stride(),
+        .x = x.data() + t.row * x.stride(),
+        .ldx = x.stride(),
         .m = t.rows,
         .panels = reinterpret_cast<const float*>(w.data),
         .panel_stride = w.shape.panel_bytes() / sizeof(float),
         .n = w.shape.n,
         .k = w.shape.k,
-        .bias = layer.bias().data(),
+        .bias = bias.data(),
         .y = y.data() + t.row * y.stride(),
         .ldy = y.stride(),
         .accumulate = false,
@@ -258,8 +259,15 @@ inline void multiply(const float_linear& layer, const prepared_activations& a, m
     kernels::best().gemm_f32(args, t.panel_begin, t.panel_end);
 }
 
+inline void multiply(const float_linear& layer, const prepared_activations& a, matrix_view<float> y, const tile& t) {
+    multiply_f32(layer.panels(), a.x, layer.bias(), y, t);
+}
+
 inline void multiply(const quantized_linear& layer, const prepared_activations& a, matrix_view<float> y,
                      const tile& t) {
+    if (layer.float_columns()) {
+        multiply_f32(layer.float_columns()->panels(), a.x, {}, y, t);
+    }
     const kernels::panel_view w = layer.packed().panels();
     const kernels::gemm_args args{
         .w = w,
@@ -271,7 +279,7 @@ inline void multiply(const quantized_linear& layer, const prepared_activations& 
         .bias = layer.bias().data(),
         .y = y.data() + t.row * y.stride(),
         .ldy = y.stride(),
-        .accumulate = false,
+        .accumulate = layer.float_columns().has_value(),
     };
     kernels::best().gemm(args, t.panel_begin, t.panel_end);
 }

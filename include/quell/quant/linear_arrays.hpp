@@ -14,6 +14,7 @@
 #include "quell/quant/quantized_linear.hpp"
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <utility>
 #include <variant>
@@ -27,6 +28,7 @@ struct linear_arrays {
     std::span<const float> bias = {};           ///< [out], or empty
     std::span<const float> channel_scale = {};  ///< [in], or empty
     transforms::rotation rotation = transforms::rotation::none;
+    std::span<const std::byte> float_columns = {};  ///< the blob of the first columns, where they are in float
     activation_scheme activations{.bits = 32};
 };
 
@@ -37,6 +39,7 @@ struct linear_arrays {
                 .bias = q->bias(),
                 .channel_scale = q->online().scale,
                 .rotation = q->online().rotation.kind(),
+                .float_columns = q->float_columns() ? q->float_columns()->blob() : std::span<const std::byte>(),
                 .activations = q->activations()};
     }
     const auto& f = *std::get_if<float_linear>(&layer);
@@ -57,11 +60,16 @@ struct linear_arrays {
     online_input online{.scale = buffer<float>::copy_of(arrays.channel_scale),
                         .rotation = {arrays.rotation, weight.in_features()}};
     if (weight.form() != packing::float_form) {
-        QUELL_TRY(quantized_linear layer,
-                  quantized_linear::make(std::move(weight), arrays.activations, arrays.bias, std::move(online)));
+        std::optional<packing::packed_matrix> float_columns;
+        if (!arrays.float_columns.empty()) {
+            QUELL_TRY(packing::packed_matrix columns, packing::view_blob(arrays.float_columns));
+            float_columns = std::move(columns);
+        }
+        QUELL_TRY(quantized_linear layer, quantized_linear::make(std::move(weight), arrays.activations, arrays.bias,
+                                                                 std::move(online), std::move(float_columns)));
         return linear(std::move(layer));
     }
-    if (!arrays.activations.is_float()) {
+    if (!arrays.activations.is_float() || !arrays.float_columns.empty()) {
         return error{errc::unsupported, "a weight in float takes float activations"};
     }
     QUELL_TRY(float_linear layer, float_linear::make(std::move(weight), arrays.bias, std::move(online)));

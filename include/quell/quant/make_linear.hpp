@@ -59,13 +59,16 @@ template <collector Stats>
 
 /// The scheme with the clip that loses least on these rows, if it still needs one.
 ///
-/// Shapes   rows [tokens, in], before the change.
+/// Shapes   rows [tokens, in], before the change; behind it the first `float_features` channels stay in float.
 [[nodiscard]] inline activation_scheme with_clip(activation_scheme form, matrix_view<const float> rows,
-                                                 const input_change& change, const executor& threads = {}) {
+                                                 const input_change& change, const executor& threads = {},
+                                                 std::size_t float_features = 0) {
     if (form.needs_clip()) {
         matrix<float> changed = matrix<float>::copy_of(rows);
-        change.apply_to_input(changed.view());
-        form.clip = rounding::find_activation_clip(changed.view(), form.bits, threads);
+        change.apply_to_input(changed.view(), threads);
+        const matrix_view<float> quantized =
+            changed.view().block(0, float_features, rows.rows(), rows.cols() - float_features);
+        form.clip = rounding::find_activation_clip(quantized, form.bits, threads);
     }
     return form;
 }

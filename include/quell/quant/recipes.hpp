@@ -40,14 +40,16 @@ struct recipe {
     std::string name;
     scheme weights = float_weights;
     activation_scheme activations{.bits = 32};
-    bool rotates_stream = false;  ///< the residual stream runs in a rotated basis
+    std::optional<activation_scheme> writer_activations = {};  ///< of linears that write the residual stream
+    bool rotates_stream = false;                               ///< the residual stream runs in a rotated basis
+    std::size_t split_rank = 0;  ///< leading directions of that basis which stay in float
     std::vector<input_rule> transforms =
         {};  ///< the first that is meant for an input decides; of the rotated stream none
     any_solver solver = {};
 
     [[nodiscard]] bool is_float() const { return weights.bits == 32; }
     [[nodiscard]] bool needs_calibration() const {
-        return activations.needs_calibration() || solver.needs_gram() ||
+        return activations.needs_calibration() || solver.needs_gram() || split_rank > 0 ||
                std::any_of(transforms.begin(), transforms.end(), [](const input_rule& rule) {
                    return rule.transforms.size() > 1 || rule.transforms.front().needs_statistics();
                });
@@ -55,7 +57,8 @@ struct recipe {
 };
 
 struct recipe_options {
-    float alpha = 0.5F;  ///< how much of an outlier moves into the weights, in 0 ... 1
+    float alpha = 0.5F;     ///< how much of an outlier moves into the weights, in 0 ... 1
+    std::size_t rank = 16;  ///< leading directions of the residual stream that stay in float
 };
 
 namespace detail {
@@ -108,6 +111,19 @@ inline recipe hybrid(recipe base, const recipe_options& o) {
     return base;
 }
 
+/// QUAD: the leading directions of the stream in float, the rest rotated; scaled and rotated behind no norm.
+inline recipe split(recipe base, const recipe_options& o) {
+    base = hybrid(std::move(base), o);
+    base.rotates_stream = true;
+    base.split_rank = o.rank;
+    return base;
+}
+
+inline recipe with_writers_at_8_bits(recipe base) {
+    base.writer_activations = activation_scheme{};
+    return base;
+}
+
 /// The best of none, smooth, rotate and both, with the scales of the paper and with ours.
 inline recipe chosen(recipe base, const recipe_options& o) {
     base.transforms = {{{{no_transform{}},
@@ -147,6 +163,11 @@ inline constexpr named_recipe all_recipes[] = {
     {"hybrid-w4a4", [](const recipe_options& o) { return with_gptq(hybrid(searched(int4_rows, int4_fitted), o)); }},
     {"hybrid-w4a8", [](const recipe_options& o) { return with_gptq(hybrid(searched(int4_rows, {}), o)); }},
     {"hybrid-w8a8", [](const recipe_options& o) { return hybrid(searched(int8_rows, {}), o); }},
+    {"quad-w4a4", [](const recipe_options& o) { return with_gptq(split(searched(int4_rows, int4_fitted), o)); }},
+    {"quad-w4a4a8",
+     [](const recipe_options& o) {
+         return with_writers_at_8_bits(with_gptq(split(searched(int4_rows, int4_fitted), o)));
+     }},
     {"auto-transform-w4a4",
      [](const recipe_options& o) { return with_gptq(chosen(searched(int4_rows, int4_fitted), o)); }},
 };

@@ -74,6 +74,7 @@ struct totals {
 struct model_report {
     std::string recipe = {};
     std::vector<layer_report> layers = {};
+    double captured_energy = 0.0;  ///< of a split residual stream: the share of its leading directions
     double calibration_seconds = 0.0;
     double seconds = 0.0;  ///< all of apply, calibration included
 };

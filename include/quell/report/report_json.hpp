@@ -77,6 +77,7 @@ void add_errors(nlohmann::ordered_json& object, const Part& part) {
     json_writer visit;
     visit("recipe", report.recipe);
     visit("seconds", report.seconds);
+    visit("captured_energy", report.captured_energy);
     visit("calibration_seconds", report.calibration_seconds);
     visit("fallbacks", fallbacks_of(report));
     nlohmann::ordered_json object = std::move(visit).finish();
