@@ -34,6 +34,7 @@ struct eval_options {
     int kv_bits = 16;
     std::string plan;
     std::string plant;
+    std::uint64_t regrid = 0;  ///< seed by which the weights leave the grid of their file; 0: they stay
     std::string json;
     std::string html;
 };
@@ -49,6 +50,7 @@ struct quantize_options {
     int embedding_bits = 32;
     int kv_bits = 16;
     std::string plan;
+    std::uint64_t regrid = 0;  ///< as for eval
     bool strict = false;
 };
 
