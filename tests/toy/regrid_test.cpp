@@ -2,7 +2,6 @@
 #include "toy/regrid.hpp"
 
 #include "quell/rounding/rtn.hpp"
-#include "support/planted.hpp"
 #include "toy/corpus.hpp"
 #include "toy/embedded.hpp"
 #include "transformer/load.hpp"

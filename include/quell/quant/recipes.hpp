@@ -163,13 +163,13 @@ constexpr scheme plain_groups(int bits, std::size_t group) {
             .zeros = zeros ? zero_type::integer : zero_type::none};
 }
 
-/// Codes in groups with a scale and a real zero.
+/// Codes in groups with a scale and a real zero, 8 bits each.
 constexpr scheme real_groups(int bits, std::size_t group) {
     return {.bits = bits,
             .codes = code_set::zero_point,
             .reach = granularity::group,
             .group = group,
-            .scales = scale_type::f16,
+            .scales = scale_type::codes8,
             .zeros = zero_type::real};
 }
 
