@@ -35,6 +35,7 @@ struct eval_options {
     int kv_bits = 16;
     std::string plan;
     std::string plant;
+    std::uint64_t regrid = 0;  ///< seed by which the weights leave the grid of their file; 0: they stay
     std::string json;
     std::string html;
 };
@@ -51,6 +52,7 @@ struct quantize_options {
     int embedding_bits = 32;
     int kv_bits = 16;
     std::string plan;
+    std::uint64_t regrid = 0;  ///< as for eval
     bool strict = false;
 };
 

@@ -12,6 +12,7 @@
 #include "table.hpp"
 #include "toy/corpus.hpp"
 #include "toy/plant.hpp"
+#include "toy/regrid.hpp"
 
 #include <cmath>
 #include <cstdio>
@@ -109,6 +110,10 @@ private:
             base_.emplace(std::move(loaded->network));
         }
         QUELL_TRY(ids_, read_ids(options_.text, toy::evaluation_seed, *tokenizer_, options_.tokens));
+        if (options_.regrid != 0) {
+            QUELL_TRY(auto moved, toy::regrid(*base_, options_.regrid, threads_));
+            base_.emplace(std::move(moved));
+        }
         if (!options_.plant.empty()) {
             QUELL_TRY(auto planted, toy::plant(*base_, *toy::plant_named(options_.plant), options_.seed, threads_,
                                                base_->shape.vocab == 256 ? std::span<const std::int32_t>() : ids_));
@@ -311,7 +316,8 @@ std::string option_conflict(const eval_options& options, const std::optional<std
     }
     for (const auto& [option, given] :
          {std::pair("--plan", !options.plan.empty()), std::pair("--plant", !options.plant.empty()),
-          std::pair("--embedding-bits", options.embedding_bits != 32), std::pair("--kv-bits", options.kv_bits != 16)}) {
+          std::pair("--regrid", options.regrid != 0), std::pair("--embedding-bits", options.embedding_bits != 32),
+          std::pair("--kv-bits", options.kv_bits != 16)}) {
         if (given) {
             return std::string(option) + ": " + options.model + " is packed already, as " + *own;
         }

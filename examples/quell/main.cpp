@@ -6,6 +6,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cstdint>
+
 #define QUELL_TEXT_OF(x) QUELL_TEXT(x)
 #define QUELL_TEXT(x) #x
 
@@ -17,6 +19,14 @@ void add_common(CLI::App& command, program::common_options& options) {
     command.add_option("--threads", options.threads, "Threads; default: all processors")->check(CLI::Range(1, 1024));
     command.add_option("--isa", options.isa, "Use at most this instruction set: scalar, avx2, ...");
     command.add_flag("--quiet", options.quiet, "No progress");
+}
+
+void add_regrid(CLI::App& command, std::uint64_t& seed) {
+    command
+        .add_option("--regrid", seed,
+                    "Seed of random channel scales, undone by their readers, which take the weights off the grid of a "
+                    "quantized file")
+        ->check(CLI::PositiveNumber);
 }
 
 CLI::App* add_eval(CLI::App& app, program::eval_options& options) {
@@ -44,6 +54,7 @@ CLI::App* add_eval(CLI::App& app, program::eval_options& options) {
     command->add_option("--plan", options.plan, "Run this plan (JSON, as a report prints it) instead of a recipe");
     command->add_option("--plant", options.plant, "Plant outliers without changing the float model")
         ->check(CLI::IsMember({"channels", "tokens", "both"}));
+    add_regrid(*command, options.regrid);
     command->add_option("--json", options.json, "Write the table to this file");
     command->add_option("--html", options.html, "Write a page with the table, charts and the errors of every layer");
     add_common(*command, options.common);
@@ -68,6 +79,7 @@ CLI::App* add_quantize(CLI::App& app, program::quantize_options& options) {
         ->check(CLI::IsMember({16, 8, 4}));
     command->add_option("--plan", options.plan,
                         "Carry out this plan (JSON, as a report prints it) instead of a recipe");
+    add_regrid(*command, options.regrid);
     command->add_flag("--strict", options.strict, "Fail where a linear cannot be what the recipe asks for");
     add_common(*command, options.common);
     return command;

@@ -7,6 +7,7 @@
 #include "progress_bar.hpp"
 #include "quantize_model.hpp"
 #include "quell/io/safetensors.hpp"
+#include "toy/regrid.hpp"
 #include "transformer/packed_file.hpp"
 
 #include <algorithm>
@@ -54,6 +55,9 @@ result<void> quantize_to_file(const quantize_options& options, const job& how) {
     auto model = load_model(options.model, threads, bar.callback(options.model));
     if (!model) {
         return model.error();
+    }
+    if (options.regrid != 0) {
+        QUELL_TRY(model->network, toy::regrid(model->network, options.regrid, threads));
     }
     QUELL_TRY(const quantized q,
               quantize_model(model->network, how,

@@ -97,7 +97,7 @@ TEST_F(DamagedLinear, NamesTheTensorAtFault) {
     EXPECT_EQ(message([](auto& t) { t["a.bias"].bytes = t["a.bias"].bytes.first(8); }),
               "tensor \"a.packed\": bias has 2 entries, the weight asks for 24");
     EXPECT_EQ(message([](auto& t) { t.erase("a.activations"); }),
-              "tensor \"a.packed\": integer weights need activations of 4 or 8 bits");
+              "tensor \"a.packed\": integer weights need activations of 4, 8 or 16 bits");
     EXPECT_EQ(message_of_activations("{"), "tensor \"a.activations\": not valid JSON at byte 2");
     EXPECT_EQ(message_of_activations("[]"), "tensor \"a.activations\": expected an object, found []");
     EXPECT_EQ(message_of_activations(R"({"bits":"8"})"),

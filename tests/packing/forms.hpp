@@ -5,6 +5,7 @@
 
 #include "quell/core/quantized.hpp"
 #include "quell/core/rng.hpp"
+#include "quell/core/two_level.hpp"
 #include "quell/core/types.hpp"
 
 #include <algorithm>
@@ -47,6 +48,13 @@ inline std::vector<quell::scheme> all_forms() {
                 forms.push_back(form);
             }
         }
+        for (const std::size_t group : {32U, 128U}) {
+            if (form.bits >= 2) {
+                form.scales = quell::scale_type::codes8;
+                form.group = group;
+                forms.push_back(form);
+            }
+        }
     }
     return forms;
 }
@@ -65,6 +73,7 @@ inline quell::quantized random_codes(const quell::scheme& form, std::size_t n, s
     const auto any_code = [&] {
         return range.low + static_cast<int>(random.below(static_cast<std::size_t>(range.high - range.low + 1)));
     };
+    const auto any_byte = [&] { return static_cast<int>(random.below(256)); };
     for (std::int8_t& code : q.codes.elements()) {
         code = static_cast<std::int8_t>(any_code());
     }
@@ -72,8 +81,9 @@ inline quell::quantized random_codes(const quell::scheme& form, std::size_t n, s
         scale = static_cast<float>(1 + random.below(64)) / 64;
     }
     for (float& zero : q.zeros.elements()) {
-        zero = form.zeros == quell::zero_type::integer ? static_cast<float>(any_code())
-                                                       : static_cast<float>(random.below(255)) / 32 - 4;
+        zero = form.zeros == quell::zero_type::integer    ? static_cast<float>(any_code())
+               : form.scales == quell::scale_type::codes8 ? quell::zero_steps_of(form.bits).value(any_byte())
+                                                          : static_cast<float>(random.below(255)) / 32 - 4;
     }
     return q;
 }

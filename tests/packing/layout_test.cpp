@@ -19,6 +19,7 @@ TEST(PanelShapeOf, HoldsEveryFormOfWeights) {
         EXPECT_EQ(shape->group, form.group);
         EXPECT_EQ(shape->zeros, form.zeros);
         EXPECT_EQ(shape->scales == scale_type::f16, form.scales == scale_type::f16 && form.group != 0);
+        EXPECT_EQ(shape->scales == scale_type::codes8, form.scales == scale_type::codes8);
     }
 }
 
@@ -38,6 +39,7 @@ TEST(PanelShapeOf, RefusesWhatNoPanelsHold) {
         {.bits = 4, .codes = code_set::zero_point},
         {.bits = 4, .zeros = zero_type::integer},
         {.bits = 4, .scales = scale_type::codes8},
+        {.bits = 1, .codes = code_set::sign, .reach = granularity::group, .group = 32, .scales = scale_type::codes8},
         {.bits = 8, .reach = granularity::token},
         {.bits = 4, .reach = granularity::group},
         {.bits = 4, .reach = granularity::group, .group = 48},
@@ -66,6 +68,8 @@ TEST(StoredSize, CountsCodesScalesAndZerosWithoutPadding) {
     EXPECT_EQ(stored_bits(zeros, 1, 256), 256U * 4 + 2 * (16 + 4));
     zeros.zeros = zero_type::real;
     EXPECT_EQ(stored_bits(zeros, 1, 256), 256U * 4 + 2 * (16 + 16));
+    zeros.scales = scale_type::codes8;
+    EXPECT_EQ(stored_bits(zeros, 3, 256), 3U * (256 * 4 + 2 * (8 + 8) + 16));
     const scheme mean = {.bits = 1, .codes = code_set::sign_mean, .scales = scale_type::bf16, .zeros = zero_type::real};
     EXPECT_EQ(stored_bits(mean, 3, 100), 3U * (100 + 16 + 16));
     EXPECT_EQ(stored_bits(packing::float_form, 3, 5), 3U * 5 * 32);

@@ -135,6 +135,35 @@ TEST(Pack, RefusesScalesThatAreNotFiniteOrDoNotFit) {
     }
 }
 
+TEST(Pack, RefusesScalesThatAreNoMultiplesOfTheUnitOfTheirRow) {
+    const scheme form = {.bits = 3, .reach = granularity::group, .group = 32, .scales = scale_type::codes8};
+    for (const float scale : {0.0F, -0.25F, 0.3F, 0x1p-9F, std::numeric_limits<float>::infinity(),
+                              std::numeric_limits<float>::quiet_NaN()}) {
+        quantized q = random_codes(form, 3, 96);
+        q.scales(1, 0) = 1.0F;
+        q.scales(1, 1) = scale;
+        const auto packed = packing::pack(q);
+        ASSERT_FALSE(packed) << scale;
+        EXPECT_NE(packed.error().message.find(" at row 1, group "), std::string::npos);
+    }
+}
+
+TEST(Pack, RefusesZerosThatAreNoSteps) {
+    const scheme form = {.bits = 3,
+                         .codes = code_set::zero_point,
+                         .reach = granularity::group,
+                         .group = 32,
+                         .scales = scale_type::codes8,
+                         .zeros = zero_type::real};
+    for (const float zero : {-0.5F, 8.0F, 0.015625F, std::numeric_limits<float>::quiet_NaN()}) {
+        quantized q = random_codes(form, 3, 96);
+        q.zeros(2, 1) = zero;
+        const auto packed = packing::pack(q);
+        ASSERT_FALSE(packed) << zero;
+        EXPECT_NE(packed.error().message.find(" at row 2, group 1 is not finite or does not fit"), std::string::npos);
+    }
+}
+
 TEST(Pack, RefusesZerosThatAreNoCodes) {
     for (const int bits : {2, 3, 4, 8}) {
         const scheme form = {.bits = bits, .codes = code_set::zero_point, .zeros = zero_type::integer};

@@ -153,6 +153,7 @@ TEST_F(PackedBadInput, OptionsThatContradictTheFile) {
     for (const std::vector<std::string>& options : {std::vector<std::string>{"--recipe", "rtn-w4a4"},
                                                     {"--recipe", "rtn-w8a8,fp32"},
                                                     {"--plant", "channels"},
+                                                    {"--regrid", "1"},
                                                     {"--embedding-bits", "8"},
                                                     {"--plan", packed_}}) {
         std::vector<std::string> arguments = {"eval", "--model", packed_};

@@ -79,6 +79,7 @@ TEST(Forward, EqualsTheProductOfTheDequantizedOperands) {
             for (const std::size_t m : {1U, 5U}) {
                 expect_oracle(q, {}, m, false);
                 expect_oracle(q, {.bits = 4, .clip = 0.9F}, m, true);
+                expect_oracle(q, {.bits = 16}, m, true);
                 expect_oracle(q, {.reach = granularity::tensor, .static_scale = 0.02F}, m, false);
             }
         }
@@ -227,7 +228,7 @@ TEST(QuantizedLinear, RefusesWhatDoesNotFit) {
               "channel scale has 4 entries, the weight asks for 8");
     const std::vector<float> infinite(5, INFINITY);
     EXPECT_EQ(message(quantized_linear::make(packed(), {}, infinite)), "bias, entry 0: inf");
-    EXPECT_EQ(message(quantized_linear::make(packed(), {.bits = 5})), "activations of 5 bits (4, 8 and 32 exist)");
+    EXPECT_EQ(message(quantized_linear::make(packed(), {.bits = 5})), "activations of 5 bits (4, 8, 16 and 32 exist)");
     EXPECT_EQ(quantized_linear::make(packed(), {.bits = 32}).error().code, errc::unsupported);
     EXPECT_EQ(quantized_linear::make(packed(), {.reach = granularity::tensor}).error().code, errc::unsupported);
     EXPECT_EQ(quantized_linear::make(packed(), {.clip = 0.0F}).error().code, errc::unsupported);

@@ -28,7 +28,8 @@ TEST(Recipes, AreFoundByName) {
         ASSERT_TRUE(found) << name;
         EXPECT_EQ(found->name, name);
         EXPECT_EQ(found->is_float(), name == "fp32");
-        const bool needs_none = name == "fp32" || name.starts_with("rtn") || name.starts_with("absmax");
+        const bool needs_none =
+            name == "fp32" || name.starts_with("rtn") || name.starts_with("absmax") || name.starts_with("hqq");
         EXPECT_EQ(found->needs_calibration(), !needs_none) << name;
     }
 }
@@ -56,6 +57,31 @@ TEST(Recipes, ThoseWithGptqHaveTwoVariants) {
     EXPECT_FALSE(find_recipe("rtn-w8a8-gptq"));
     EXPECT_FALSE(find_recipe("hybrid-w4a4-awq"));
     EXPECT_FALSE(find_recipe("-rtn"));
+}
+
+TEST(Recipes, FamiliesSayBitsGroupAndActivations) {
+    for (const std::string family : {"rtn", "gptq", "hqq"}) {
+        for (const int bits : {2, 3, 4, 8}) {
+            for (const std::size_t group : {32U, 64U, 128U}) {
+                const std::string tail = "-g" + std::to_string(group);
+                const std::string head = family + "-w" + std::to_string(bits);
+                const auto weights_only = find_recipe(head + tail);
+                const auto with_activations = find_recipe(head + "a8" + tail);
+                ASSERT_TRUE(weights_only && with_activations) << head << tail;
+                EXPECT_EQ(weights_only->name, head + tail);
+                EXPECT_EQ(weights_only->weights.bits, bits);
+                EXPECT_EQ(weights_only->weights.group, group);
+                EXPECT_EQ(weights_only->activations.bits, 16);
+                EXPECT_EQ(with_activations->weights, weights_only->weights);
+                EXPECT_EQ(with_activations->activations, activation_scheme{});
+                EXPECT_EQ(weights_only->solver.name(), family);
+            }
+        }
+    }
+    for (const char* other : {"hqq-w5-g64", "hqq-w4-g48", "hqq-w4a4-g64", "hqq-w4", "hqq-w4-g64 ", "-w4-g64"}) {
+        EXPECT_FALSE(find_recipe(other)) << other;
+    }
+    EXPECT_EQ(find_recipe("gptq-w4-g64-rtn")->solver.name(), "rtn");
 }
 
 TEST(Recipes, TakeAlpha) {
@@ -99,6 +125,30 @@ TEST(MakeLinear, SmoothingHelpsAgainstOutlierChannels) {
     const matrix<float> w = random_matrix(48, 160, 1);
     const matrix<float> x = planted_activations(64, 160, 2, {5, 100}, 80.0F);
     EXPECT_LT(output_error(*find_recipe("smoothquant-w8a8"), w, x), 0.5 * output_error(*find_recipe("rtn-w8a8"), w, x));
+}
+
+/// How far the outputs are from the product with the dequantized weight: what rounding the activations costs.
+double activation_error(const recipe& how, const matrix<float>& w, const matrix<float>& x) {
+    const auto layer = make_linear(how, w.view(), {}, x.view());
+    EXPECT_TRUE(layer) << how.name << ": " << layer.error().message;
+    const linear exact = float_linear(weight(*layer).view());
+    matrix<float> y(x.rows(), w.rows());
+    matrix<float> expected(x.rows(), w.rows());
+    std::vector<std::byte> workspace(workspace_bytes(*layer, x.rows()));
+    forward(*layer, x.view(), y.view(), workspace);
+    forward(exact, x.view(), expected.view(), {});
+    double squares = 0.0;
+    for (std::size_t i = 0; i < y.elements().size(); ++i) {
+        squares += std::pow(double{y.elements()[i]} - double{expected.elements()[i]}, 2);
+    }
+    return std::sqrt(squares);
+}
+
+TEST(MakeLinear, WeightOnlyMembersLoseNextToNothingOnTheActivations) {
+    const matrix<float> w = random_matrix(48, 160, 1);
+    const matrix<float> x = planted_activations(32, 160, 2, {5}, 300.0F);
+    EXPECT_LT(activation_error(*find_recipe("hqq-w4-g32"), w, x),
+              activation_error(*find_recipe("hqq-w4a8-g32"), w, x) / 200);
 }
 
 TEST(MakeLinear, ClipSearchHelps) {

@@ -19,12 +19,14 @@ public:
         const bool grouped = q.form.reach == quell::granularity::group;
         const bool half = grouped && q.form.scales == quell::scale_type::f16;
         groups_ = grouped ? q.scales.cols() : 1;
-        factor_bytes_ = half ? 2 : 4;
+        steps_ = grouped && q.form.scales == quell::scale_type::codes8;
+        factor_bytes_ = steps_ ? 1 : half ? 2 : 4;
         if (q.form.zeros != quell::zero_type::none) {
             zero_bytes_ = q.form.zeros == quell::zero_type::integer ? 1 : factor_bytes_;
         }
         const std::size_t sum_bytes = q.form.bits == 8 ? 4 : 0;
-        const std::size_t bytes = zeros_at() + 16 * groups_ * (zero_bytes_ + sum_bytes);
+        units_at_ = zeros_at() + 16 * groups_ * (zero_bytes_ + sum_bytes);
+        const std::size_t bytes = units_at_ + (steps_ ? 32 : 0);
         panel_bytes_ = (bytes + 63) / 64 * 64;
         const std::size_t padded_rows = (q.out_features() + 15) / 16 * 16;
         bytes_.resize(padded_rows / 16 * panel_bytes_);
@@ -66,11 +68,13 @@ private:
 
     void put_factors(std::size_t row) {
         const std::size_t length = q_.form.reach == quell::granularity::group ? q_.form.group : q_.in_features();
+        const float unit = steps_ && row < q_.out_features() && groups_ > 0 ? unit_of(row) : 1.0F;
         for (std::size_t g = 0; row < q_.out_features() && g < q_.scales.cols(); ++g) {
             const std::size_t at = 16 * g + row % 16;
-            put_number(panel(row) + scales_at() + at * factor_bytes_, factor_bytes_, q_.scales(row, g));
+            put_number(panel(row) + scales_at() + at * factor_bytes_, factor_bytes_,
+                       steps_ ? q_.scales(row, g) / unit - 128.0F : q_.scales(row, g));
             if (zero_bytes_ != 0) {
-                put_number(panel(row) + zeros_at() + at * zero_bytes_, zero_bytes_, q_.zeros(row, g));
+                put_number(panel(row) + zeros_at() + at * zero_bytes_, zero_bytes_, stored_zero(q_.zeros(row, g)));
             }
             if (bits() == 8) {
                 std::int32_t sum = 0;
@@ -80,6 +84,26 @@ private:
                 std::memcpy(panel(row) + zeros_at() + 16 * groups_ * zero_bytes_ + at * 4, &sum, 4);
             }
         }
+    }
+
+    /// The power of two of which the largest scale of the row is 128 to 255; leaves it behind all runs.
+    float unit_of(std::size_t row) {
+        float largest = 0.0F;
+        for (const float scale : q_.scales.row(row)) {
+            largest = largest < scale ? scale : largest;
+        }
+        float unit = 1.0F;
+        for (; largest / unit >= 256.0F; unit *= 2.0F) {
+        }
+        for (; largest / unit < 128.0F; unit /= 2.0F) {
+        }
+        put_number(panel(row) + units_at_ + row % 16 * 2, 2, unit);
+        return unit;
+    }
+
+    [[nodiscard]] float stored_zero(float zero) const {
+        const bool counts = steps_ && q_.form.zeros == quell::zero_type::real && bits() != 8;
+        return counts ? zero * 256.0F / static_cast<float>(1U << bits()) - 128.0F : zero;
     }
 
     static void put_number(std::byte* to, std::size_t bytes, float value) {
@@ -98,6 +122,8 @@ private:
     std::size_t groups_ = 0;
     std::size_t factor_bytes_ = 0;
     std::size_t zero_bytes_ = 0;
+    bool steps_ = false;  ///< scales are 8-bit codes
+    std::size_t units_at_ = 0;
     std::size_t panel_bytes_ = 0;
     std::vector<std::byte> bytes_;
 };

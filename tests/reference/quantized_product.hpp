@@ -29,13 +29,13 @@ inline std::vector<double> rounded_row(std::span<const float> x, const activatio
         v[k] *= rule.channel_scale.empty() ? 1.0F : rule.channel_scale[k];
         absmax = std::max(absmax, std::abs(v[k]));
     }
-    const float dynamic = absmax == 0.0F ? 1.0F : rule.clip * absmax / (rule.bits == 8 ? 127.0F : 7.0F);
+    const float high = rule.bits == 16 ? 32385.0F : rule.bits == 8 ? 127.0F : 7.0F;
+    const float low = rule.bits == 4 ? -8.0F : -high;
+    const float dynamic = absmax == 0.0F ? 1.0F : rule.clip * absmax / high;
     const float scale = rule.static_scale > 0.0F ? rule.static_scale : dynamic;
     const float inverse = 1.0F / scale;
     std::vector<double> rounded;
     for (const float value : v) {
-        const float low = rule.bits == 8 ? -127.0F : -8.0F;
-        const float high = rule.bits == 8 ? 127.0F : 7.0F;
         rounded.push_back(double{std::clamp(std::nearbyint(value * inverse), low, high)} * double{scale});
     }
     return rounded;

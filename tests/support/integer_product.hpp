@@ -5,6 +5,7 @@
 #pragma once
 
 #include "quell/core/rng.hpp"
+#include "quell/core/two_level.hpp"
 #include "quell/packing/pack.hpp"
 #include "reference/kernel_product.hpp"
 #include "support/guarded.hpp"
@@ -69,6 +70,10 @@ inline constexpr format formats[] = {
     {"w4 g128 f16", grouped(4, 128, scale_type::f16)},
     {"w4 g32 zero", grouped(4, 32, scale_type::f16, with_zero, zero_type::integer)},
     {"w4 g128 zero", grouped(4, 128, scale_type::f32, with_zero, zero_type::integer)},
+    {"w4 g64 codes8 real zero", grouped(4, 64, scale_type::codes8, with_zero, zero_type::real)},
+    {"w3 g32 codes8", grouped(3, 32, scale_type::codes8)},
+    {"w2 g96 codes8 zero", grouped(2, 96, scale_type::codes8, with_zero, zero_type::integer)},
+    {"w8 g128 codes8 real zero", grouped(8, 128, scale_type::codes8, with_zero, zero_type::real)},
     {"w4 g64 real zero", grouped(4, 64, scale_type::f16, with_zero, zero_type::real)},
     {"w4 row real zero", {.bits = 4, .codes = with_zero, .zeros = zero_type::real}},
     {"w3 row", {.bits = 3}},
@@ -131,12 +136,16 @@ public:
             code = draw(range.low, range.high, kind);
         }
         for (auto& scale : q_.scales.elements()) {
-            scale = scale_kind == scales::one ? 1.0F : half(random_.uniform(0.001, 0.1));
+            scale = scale_kind == scales::one             ? 1.0F
+                    : f.form.scales == scale_type::codes8 ? static_cast<float>(1 + random_.below(255)) * 0x1p-12F
+                                                          : half(random_.uniform(0.001, 0.1));
         }
         for (auto& zero : q_.zeros.elements()) {
             zero = f.form.zeros == zero_type::integer ? static_cast<float>(draw(range.low, range.high, codes::random))
                    : scale_kind == scales::one        ? std::floor(half(random_.uniform(0.0, 3.0)))
-                                                      : half(random_.uniform(-1.0, 3.0));
+                   : f.form.scales == scale_type::codes8
+                       ? quell::zero_steps_of(f.form.bits).value(static_cast<int>(random_.below(256)))
+                       : half(random_.uniform(-1.0, 3.0));
         }
         rows_ = how.planes ? 2 * s.m : s.m;
         stride_ = kernels::padded_k(s.k) + kernels::k_step * random_.below(2);

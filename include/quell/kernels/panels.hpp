@@ -49,20 +49,24 @@ inline constexpr std::size_t max_k = 131072;  ///< the sum of max_k products 127
 }
 
 /// A weight [n, k] cut into panels. An integer panel is four runs, one after the other: the codes, the scales
-/// [group][16], the zeros [group][16] and, at 8 bits, the sums of codes [group][16].
+/// [group][16], the zeros [group][16] and, at 8 bits, the sums of codes [group][16]; scales of one byte have a fifth,
+/// the units of the rows [16].
 struct panel_shape {
     panel_format format = panel_format::f32;
     std::size_t n = 0;
     std::size_t k = 0;
-    std::size_t group = 0;                ///< a multiple of 32, or 0 for one scale a row
-    scale_type scales = scale_type::f32;  ///< f32 or f16
-    zero_type zeros = zero_type::none;    ///< integer: signed bytes; real: as the scales, at 1 bit the mean
+    std::size_t group = 0;  ///< a multiple of 32, or 0 for one scale a row
+    scale_type scales =
+        scale_type::f32;                ///< f32, f16, or codes8: a signed byte b stands for (b + 128) units of its row
+    zero_type zeros = zero_type::none;  ///< integer: signed bytes; real: as the scales, at 1 bit the mean
 
     [[nodiscard]] constexpr std::size_t panels() const { return (n + panel_rows - 1) / panel_rows; }
     [[nodiscard]] constexpr std::size_t groups() const { return groups_in(k, group); }
 
     /// Bytes of one scale, of one zero, and of the codes of `length` k, a multiple of 32.
-    [[nodiscard]] constexpr std::size_t scale_bytes() const { return scales == scale_type::f16 ? 2 : 4; }
+    [[nodiscard]] constexpr std::size_t scale_bytes() const {
+        return scales == scale_type::f16 ? 2 : scales == scale_type::codes8 ? 1 : 4;
+    }
     [[nodiscard]] constexpr std::size_t zero_bytes() const {
         return zeros == zero_type::none ? 0 : zeros == zero_type::integer ? 1 : scale_bytes();
     }
@@ -81,8 +85,10 @@ struct panel_shape {
     [[nodiscard]] constexpr std::size_t sums_at(std::size_t g) const {
         return zeros_at(groups()) + g * panel_rows * sum_bytes();
     }
+    [[nodiscard]] constexpr std::size_t units_at() const { return sums_at(groups()); }
     [[nodiscard]] constexpr std::size_t panel_bytes() const {
-        return format == panel_format::f32 ? k * panel_rows * sizeof(float) : round_up(sums_at(groups()), 64);
+        return format == panel_format::f32 ? k * panel_rows * sizeof(float)
+                                           : round_up(units_at() + panel_rows * unit_bytes(), 64);
     }
     [[nodiscard]] constexpr std::size_t bytes() const { return panels() * panel_bytes(); }
 
@@ -92,6 +98,7 @@ private:
     [[nodiscard]] constexpr std::size_t sum_bytes() const {
         return format == panel_format::w8 ? sizeof(std::int32_t) : 0;
     }
+    [[nodiscard]] constexpr std::size_t unit_bytes() const { return scales == scale_type::codes8 ? 2 : 0; }
 };
 
 /// Panels in somebody else's memory; `data` is 64-byte aligned and holds shape.bytes() bytes.

@@ -164,10 +164,22 @@ template <typename Planned, typename Named>
     return solver.check_order(form);
 }
 
+[[nodiscard]] inline result<void> check_hqq(const rounding::hqq& solver, const scheme& form) {
+    if (solver.iterations < 0 || solver.iterations > 1000 || !(solver.beta > 0.0F) || !(solver.kappa >= 1.0F)) {
+        return error{errc::bad_value, "hqq takes 0 ... 1000 iterations, a beta above 0 and a kappa of at least 1"};
+    }
+    return rounding::check_real_form(form);
+}
+
 [[nodiscard]] inline result<void> check_options(const quant::any_solver& solver, const scheme& form) {
-    QUELL_TRY_VOID(std::visit([](const auto& policy) { return check_clip(policy.clip); }, solver.policy));
-    const auto* gptq = std::get_if<rounding::gptq>(&solver.policy);
-    return gptq != nullptr ? check_gptq(*gptq, form) : result<void>();
+    if (const auto* gptq = std::get_if<rounding::gptq>(&solver.policy)) {
+        QUELL_TRY_VOID(check_clip(gptq->clip));
+        return check_gptq(*gptq, form);
+    }
+    if (const auto* hqq = std::get_if<rounding::hqq>(&solver.policy)) {
+        return check_hqq(*hqq, form);
+    }
+    return check_clip(std::get<rounding::rtn>(solver.policy).clip);
 }
 
 /// What keeps the change of an input from going where the plan wants it; empty: nothing.

@@ -65,6 +65,13 @@ requires(std::same_as<std::remove_const_t<Policy>, rounding::gptq>) void options
     visit("block", policy.block);
 }
 
+template <typename Visit, typename Policy>
+requires(std::same_as<std::remove_const_t<Policy>, rounding::hqq>) void options(Visit& visit, Policy& policy) {
+    visit("iterations", policy.iterations);
+    visit("beta", policy.beta);
+    visit("kappa", policy.kappa);
+}
+
 template <typename... Policies>
 void policy_fields(report::json_writer& visit, const std::variant<Policies...>& chosen) {
     std::visit(

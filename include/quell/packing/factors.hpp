@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// The scales and zeros of a panel: runs of [group][16] numbers, of which a row has one column.
+/// The scales and zeros of a panel: runs of [group][16] numbers, of which a row has one column. Where they are bytes,
+/// the scales count units of their row, which stand behind everything else.
 #pragma once
 
 #include "quell/core/scheme.hpp"
+#include "quell/core/two_level.hpp"
 #include "quell/core/types.hpp"
 #include "quell/kernels/panels.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -16,59 +19,94 @@ namespace quell::packing {
 inline namespace QUELL_BASELINE {
 namespace detail {
 
-enum class factor_type : std::uint8_t { i8 = 1, f16 = 2, f32 = 4 };  // the value is the size in bytes
+enum class factor_type : std::uint8_t { i8, f16, f32, scale_steps, zero_steps };
+
+[[nodiscard]] constexpr std::size_t bytes_of(factor_type type) {
+    return type == factor_type::f32 ? 4 : type == factor_type::f16 ? 2 : 1;
+}
 
 /// Where a run begins in its panel, and what it holds.
 struct factor_run {
     std::size_t at;
     factor_type type;
+    std::size_t units_at = 0;  ///< of scale_steps
+    int bits = 0;              ///< of the codes that zero_steps belong to
 
     /// Of group g and row j of the panel.
     [[nodiscard]] std::size_t offset(std::size_t g, std::size_t j) const {
-        return at + (g * kernels::panel_rows + j) * static_cast<std::size_t>(type);
+        return at + (g * kernels::panel_rows + j) * bytes_of(type);
     }
 };
 
 [[nodiscard]] inline factor_run scales_run(const kernels::panel_shape& shape) {
-    return {shape.scales_at(0), shape.scales == scale_type::f16 ? factor_type::f16 : factor_type::f32};
+    const factor_type type = shape.scales == scale_type::f16      ? factor_type::f16
+                             : shape.scales == scale_type::codes8 ? factor_type::scale_steps
+                                                                  : factor_type::f32;
+    return {.at = shape.scales_at(0), .type = type, .units_at = shape.units_at()};
 }
 
 [[nodiscard]] inline factor_run zeros_run(const kernels::panel_shape& shape) {
-    return {shape.zeros_at(0), shape.zeros == zero_type::integer ? factor_type::i8 : scales_run(shape).type};
+    const factor_type scale = scales_run(shape).type;
+    const factor_type type = shape.zeros == zero_type::integer   ? factor_type::i8
+                             : scale == factor_type::scale_steps ? factor_type::zero_steps
+                                                                 : scale;
+    return {.at = shape.zeros_at(0), .type = type, .bits = static_cast<int>(kernels::bits_of(shape.format))};
 }
 
-inline void put_factor(factor_type type, float value, std::byte* to) {
-    const auto store = [to](const auto& stored) { std::memcpy(to, &stored, sizeof(stored)); };
-    switch (type) {
+template <typename T>
+[[nodiscard]] T load_as(const std::byte* from) {
+    T value{};
+    std::memcpy(&value, from, sizeof(value));
+    return value;
+}
+
+/// The unit of row j, of a run of scale_steps.
+[[nodiscard]] inline float get_unit(const factor_run& run, const std::byte* panel, std::size_t j) {
+    return to_f32(load_as<f16>(panel + run.units_at + j * sizeof(f16)));
+}
+
+/// Requires, where scales are steps, the unit of row j in its place.
+inline void put_factor(const factor_run& run, float value, std::byte* panel, std::size_t g, std::size_t j) {
+    const auto store = [to = panel + run.offset(g, j)](const auto& stored) {
+        std::memcpy(to, &stored, sizeof(stored));
+    };
+    switch (run.type) {
         case factor_type::i8: return store(static_cast<std::int8_t>(value));
         case factor_type::f16: return store(to_f16(value));
         case factor_type::f32: return store(value);
+        case factor_type::scale_steps: return store(static_cast<std::int8_t>(value / get_unit(run, panel, j) - 128.0F));
+        case factor_type::zero_steps:
+            return store(static_cast<std::int8_t>(zero_steps_of(run.bits).nearest(value) - 128));
     }
 }
 
-[[nodiscard]] inline float get_factor(factor_type type, const std::byte* from) {
-    const auto load = [from](auto stored) {
-        std::memcpy(&stored, from, sizeof(stored));
-        return stored;
-    };
-    switch (type) {
-        case factor_type::i8: return load(std::int8_t{});
-        case factor_type::f16: return to_f32(load(f16{}));
-        case factor_type::f32: return load(0.0F);
+[[nodiscard]] inline float get_factor(const factor_run& run, const std::byte* panel, std::size_t g, std::size_t j) {
+    const std::byte* from = panel + run.offset(g, j);
+    switch (run.type) {
+        case factor_type::i8: return load_as<std::int8_t>(from);
+        case factor_type::f16: return to_f32(load_as<f16>(from));
+        case factor_type::f32: return load_as<float>(from);
+        case factor_type::scale_steps:
+            return static_cast<float>(load_as<std::int8_t>(from) + 128) * get_unit(run, panel, j);
+        case factor_type::zero_steps: return zero_steps_of(run.bits).value(load_as<std::int8_t>(from) + 128);
     }
     return 0.0F;
 }
 
 /// Writes one number a group to column j of a run.
 inline void put_factors(const factor_run& run, std::span<const float> values, std::byte* panel, std::size_t j) {
+    if (run.type == factor_type::scale_steps && !values.empty()) {
+        const f16 unit = to_f16(scale_unit(*std::max_element(values.begin(), values.end())));
+        std::memcpy(panel + run.units_at + j * sizeof(unit), &unit, sizeof(unit));
+    }
     for (std::size_t g = 0; g < values.size(); ++g) {
-        put_factor(run.type, values[g], panel + run.offset(g, j));
+        put_factor(run, values[g], panel, g, j);
     }
 }
 
 inline void get_factors(const factor_run& run, const std::byte* panel, std::size_t j, std::span<float> values) {
     for (std::size_t g = 0; g < values.size(); ++g) {
-        values[g] = get_factor(run.type, panel + run.offset(g, j));
+        values[g] = get_factor(run, panel, g, j);
     }
 }
 

@@ -41,6 +41,11 @@ namespace detail {
                                          : s.reach != granularity::token;
 }
 
+/// Scales of one byte are for groups of numbers, not for signs.
+[[nodiscard]] constexpr bool packs_scales(const scheme& s) {
+    return s.scales != scale_type::codes8 || (s.reach == granularity::group && s.bits >= 2);
+}
+
 [[nodiscard]] constexpr kernels::panel_format format_of(int bits) {
     return bits == 8   ? kernels::panel_format::w8
            : bits == 4 ? kernels::panel_format::w4
@@ -66,13 +71,13 @@ namespace detail {
 /// The panels of a weight [out, in] in this form.
 /// Errors   errc::unsupported for a form that no panels hold, and for rows longer than kernels::max_k. Panels hold
 ///          8, 4, 3 and 2 bits, symmetric or with a zero point, and 1 bit as sign or sign and mean; one scale for all,
-///          a row or a multiple of 32 up to max_group, in f32, f16 or bf16. errc::bad_shape for a size that no memory
-///          holds.
+///          a row or a multiple of 32 up to max_group, in f32, f16 or bf16, of groups of 2 bits and more also in 8-bit
+///          codes. errc::bad_shape for a size that no memory holds.
 [[nodiscard]] inline result<kernels::panel_shape> panel_shape_of(const scheme& form, std::size_t out_features,
                                                                  std::size_t in_features) {
     kernels::panel_shape shape = detail::float_shape(out_features, in_features);
     if (form != float_form) {
-        if (!detail::packs_codes(form) || !detail::packs_groups(form) || form.scales == scale_type::codes8) {
+        if (!detail::packs_codes(form) || !detail::packs_groups(form) || !detail::packs_scales(form)) {
             return error{errc::unsupported,
                          "no packed layout for " + std::to_string(form.bits) + "-bit codes with groups of " +
                              std::to_string(form.group) +
@@ -87,7 +92,8 @@ namespace detail {
         }
         shape.format = detail::format_of(form.bits);
         shape.group = form.reach == granularity::group ? form.group : 0;
-        shape.scales = shape.group != 0 && form.scales == scale_type::f16 ? scale_type::f16 : scale_type::f32;
+        const bool narrow = form.scales == scale_type::f16 || form.scales == scale_type::codes8;
+        shape.scales = shape.group != 0 && narrow ? form.scales : scale_type::f32;
         shape.zeros = form.zeros;
     }
     if (!detail::size_fits(shape)) {
@@ -104,7 +110,7 @@ namespace detail {
 }
 
 /// Bits of codes, scales and zeros as a file stores them. An integer zero takes as many bits as a code, a real one as
-/// many as a scale; scales of 8-bit codes share one f32 a row.
+/// many as a scale; scales of 8-bit codes share one unit in f16 a row.
 [[nodiscard]] constexpr std::size_t stored_bits(const scheme& form, std::size_t out_features, std::size_t in_features) {
     const std::size_t codes = out_features * in_features * static_cast<std::size_t>(form.bits);
     if (form == float_form) {
@@ -112,7 +118,7 @@ namespace detail {
     }
     const std::size_t scales = form.reach == granularity::tensor ? 1 : out_features * groups_per_row(form, in_features);
     const auto scale_bits = static_cast<std::size_t>(bits_of(form.scales));
-    const std::size_t second_level = form.scales == scale_type::codes8 ? out_features * 32 : 0;
+    const std::size_t second_level = form.scales == scale_type::codes8 ? out_features * 16 : 0;
     const std::size_t zero_bits = form.zeros == zero_type::none      ? 0
                                   : form.zeros == zero_type::integer ? static_cast<std::size_t>(form.bits)
                                                                      : scale_bits;

@@ -6,6 +6,7 @@
 #include "quell/core/quantized.hpp"
 #include "quell/core/result.hpp"
 #include "quell/core/scheme.hpp"
+#include "quell/core/two_level.hpp"
 #include "quell/core/types.hpp"
 #include "quell/core/views.hpp"
 #include "quell/packing/codes.hpp"
@@ -49,7 +50,22 @@ namespace detail {
     return std::isfinite(value) && stored == value;
 }
 
+/// The unit of a row of scales that are counted in units; 0 where there is none.
+[[nodiscard]] inline float unit_of(std::span<const float> scales, const scheme& form) {
+    const float largest = scales.empty() ? 0.0F : *std::max_element(scales.begin(), scales.end());
+    return form.scales == scale_type::codes8 && largest > 0.0F && std::isfinite(largest) ? scale_unit(largest) : 0.0F;
+}
+
+[[nodiscard]] inline bool storable_scale(float value, const scheme& form, float unit) {
+    return form.scales == scale_type::codes8 ? unit > 0.0F && value == scale_in_units(value, unit)
+                                             : storable(value, form.scales);
+}
+
 [[nodiscard]] inline bool storable_zero(float value, const scheme& form) {
+    if (form.zeros == zero_type::real && form.scales == scale_type::codes8) {
+        const zero_steps steps = zero_steps_of(form.bits);
+        return std::isfinite(value) && value == steps.value(steps.nearest(value));
+    }
     if (form.zeros == zero_type::real) {
         return storable(value, form.scales);
     }
@@ -74,11 +90,11 @@ namespace detail {
 
 /// Whether the scheme can hold every number of the rows.
 [[nodiscard]] inline bool fits(const row_block& rows, const scheme& form) {
-    const auto scale = [&](float value) { return storable(value, form.scales); };
     const auto zero = [&](float value) { return storable_zero(value, form); };
     bool all = true;
     for (std::size_t r = 0; r < rows.rows() && all; ++r) {
         const auto scales = rows.scales.row(r);
+        const auto scale = [&, unit = unit_of(scales, form)](float value) { return storable_scale(value, form, unit); };
         const auto zeros = form.zeros == zero_type::none ? std::span<const float>() : rows.zeros.row(r);
         all = std::all_of(scales.begin(), scales.end(), scale) && std::all_of(zeros.begin(), zeros.end(), zero) &&
               all_in(codes_of(form), rows.codes.row(r));
@@ -114,7 +130,7 @@ namespace detail {
     for (std::size_t r = 0; r < rows.rows(); ++r) {
         for (std::size_t g = 0; g < rows.scales.cols(); ++g) {
             const std::string where = place(first + r, "group", g);
-            if (!storable(rows.scales(r, g), form.scales)) {
+            if (!storable_scale(rows.scales(r, g), form, unit_of(rows.scales.row(r), form))) {
                 return real_fault("scale", rows.scales(r, g), where);
             }
             if (form.zeros != zero_type::none && !storable_zero(rows.zeros(r, g), form)) {

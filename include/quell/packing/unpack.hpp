@@ -99,7 +99,7 @@ inline void unpack_row(const packed_matrix& packed, std::size_t row, std::span<f
     const scheme form = packed.form();
     const detail::panel_column column(view, row);
     const auto factor = [&](const detail::factor_run& run, std::size_t k) {
-        return detail::get_factor(run.type, column.panel + run.offset(k / group_length(form, shape.k), column.j));
+        return detail::get_factor(run, column.panel, k / group_length(form, shape.k), column.j);
     };
     detail::for_each_chunk(shape, detail::field_offset(form), column, [&](std::size_t k, auto codes) {
         const float scale = factor(detail::scales_run(shape), k);  // a chunk lies in one group

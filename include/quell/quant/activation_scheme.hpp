@@ -8,6 +8,7 @@
 #include "quell/core/target.hpp"
 
 #include <concepts>
+#include <cstddef>
 #include <string>
 #include <type_traits>
 
@@ -15,12 +16,15 @@ namespace quell::quant {
 inline namespace QUELL_BASELINE {
 
 struct activation_scheme {
-    int bits = 8;                            ///< 8, 4, or 32: float
+    int bits = 8;                            ///< 8, 4, 16 (for weight-only forms), or 32: float
     granularity reach = granularity::token;  ///< token: scale taken at run time; tensor: `static_scale` for all
     float clip = 1.0F;                       ///< the scale covers clip * absmax, in (0, 1]; 0: still to be searched
     float static_scale = 0.0F;               ///< with granularity::tensor only; 0: still to be calibrated
 
     [[nodiscard]] bool is_float() const { return bits == 32; }
+    /// Rows of codes that a row of activations becomes: 16 bits are two codes of 8.
+    [[nodiscard]] std::size_t planes() const { return bits == 16 ? 2 : 1; }
+    [[nodiscard]] float largest_code() const { return bits == 16 ? 32385.0F : bits == 8 ? 127.0F : 7.0F; }
     /// Needs maxima of the activations, and needs rows of them.
     [[nodiscard]] bool needs_scale() const {
         return !is_float() && reach == granularity::tensor && static_scale == 0.0F;
@@ -41,8 +45,9 @@ requires(std::same_as<std::remove_const_t<Scheme>, activation_scheme>) void fiel
 
 /// Errors   errc::unsupported for bits or a reach that no kernel has; errc::bad_value for a clip or scale out of range.
 [[nodiscard]] inline result<void> check(const activation_scheme& form) {
-    if (form.bits != 4 && form.bits != 8 && form.bits != 32) {
-        return error{errc::unsupported, "activations of " + std::to_string(form.bits) + " bits (4, 8 and 32 exist)"};
+    if (form.bits != 4 && form.bits != 8 && form.bits != 16 && form.bits != 32) {
+        return error{errc::unsupported,
+                     "activations of " + std::to_string(form.bits) + " bits (4, 8, 16 and 32 exist)"};
     }
     if (form.reach != granularity::token && form.reach != granularity::tensor) {
         return error{errc::unsupported, "activation scales reach over a token or a tensor, nothing else"};
@@ -50,8 +55,8 @@ requires(std::same_as<std::remove_const_t<Scheme>, activation_scheme>) void fiel
     if (!(form.clip >= 0.0F && form.clip <= 1.0F)) {
         return error{errc::bad_value, "activation clip " + std::to_string(form.clip) + " is not in (0, 1]"};
     }
-    if (form.clip == 0.0F && form.reach != granularity::token) {
-        return error{errc::unsupported, "a clip is searched for scales of tokens, not for one of a tensor"};
+    if (form.clip == 0.0F && (form.reach != granularity::token || form.bits == 16)) {
+        return error{errc::unsupported, "a clip is searched for 4 or 8 bits with scales of tokens, for nothing else"};
     }
     if (!(form.static_scale >= 0.0F && form.static_scale <= 1e30F)) {
         return error{errc::bad_value, "static activation scale " + std::to_string(form.static_scale)};

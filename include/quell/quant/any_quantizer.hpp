@@ -10,6 +10,7 @@
 #include "quell/quant/policies.hpp"
 #include "quell/quant/quantizer.hpp"
 #include "quell/rounding/gptq.hpp"
+#include "quell/rounding/hqq.hpp"
 #include "quell/rounding/rtn.hpp"
 #include "quell/stats/absmax.hpp"
 #include "quell/stats/token_energy.hpp"
@@ -91,6 +92,8 @@ template <>
 inline constexpr std::string_view policy_name<rounding::rtn> = "rtn";
 template <>
 inline constexpr std::string_view policy_name<rounding::gptq> = "gptq";
+template <>
+inline constexpr std::string_view policy_name<rounding::hqq> = "hqq";
 
 namespace detail {
 
@@ -144,7 +147,7 @@ inline void select_collectors(any_stats& seen, const any_transform& transform, c
 }
 
 struct any_solver {
-    std::variant<rounding::rtn, rounding::gptq> policy;
+    std::variant<rounding::rtn, rounding::gptq, rounding::hqq> policy;
 
     [[nodiscard]] std::string_view name() const { return detail::name_of(policy); }
     [[nodiscard]] bool needs_gram() const {

@@ -73,7 +73,8 @@ struct activation_block {
           bytes(layer.online().empty() ? 0 : end_of_rooms(rows)) {}
 
     activation_block(const quantized_linear& layer, std::size_t rows)
-        : activation_block(layer.packed().panels().shape, layer.online().rotation.shape(), rows) {}
+        : activation_block(layer.packed().panels().shape, layer.online().rotation.shape(),
+                           rows * layer.activations().planes()) {}
 
     [[nodiscard]] static std::size_t workers(std::size_t rows) { return std::min(rows, most_row_workers); }
 
@@ -269,12 +270,14 @@ inline void multiply(const quantized_linear& layer, const prepared_activations& 
         multiply_f32(layer.float_columns()->panels(), a.x, {}, y, t);
     }
     const kernels::panel_view w = layer.packed().panels();
+    const std::size_t row = t.row * layer.activations().planes();
     const kernels::gemm_args args{
         .w = w,
-        .a = a.codes + t.row * a.stride,
+        .a = a.codes + row * a.stride,
         .lda = a.stride,
-        .a_scales = a.scales + t.row,
-        .a_sums = a.sums + t.row * a.groups,
+        .a_bits = layer.activations().bits,
+        .a_scales = a.scales + row,
+        .a_sums = a.sums + row * a.groups,
         .m = t.rows,
         .bias = layer.bias().data(),
         .y = y.data() + t.row * y.stride(),

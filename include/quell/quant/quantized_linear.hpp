@@ -39,7 +39,7 @@ public:
         QUELL_TRY_VOID(check(activations));
         if (activations.is_float() || activations.needs_calibration()) {
             return error{errc::unsupported, activations.is_float()
-                                                ? "integer weights need activations of 4 or 8 bits"
+                                                ? "integer weights need activations of 4, 8 or 16 bits"
                                                 : "the scale or the clip of the activations was never calibrated"};
         }
         if (weight.panels().shape.format == kernels::panel_format::f32) {

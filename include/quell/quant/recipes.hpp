@@ -67,6 +67,7 @@ inline constexpr scheme int8_rows{.bits = 8, .reach = granularity::channel};
 inline constexpr scheme int4_rows{.bits = 4, .reach = granularity::channel};
 inline constexpr activation_scheme int4_tokens{.bits = 4, .clip = 0.9F};
 inline constexpr activation_scheme int4_fitted{.bits = 4, .clip = 0.0F};
+inline constexpr activation_scheme weight_only{.bits = 16};  ///< fine enough that the weights alone cost anything
 
 constexpr scheme int4_groups(std::size_t group, scale_type scales) {
     return {.bits = 4, .reach = granularity::group, .group = group, .scales = scales};
@@ -172,12 +173,71 @@ inline constexpr named_recipe all_recipes[] = {
      [](const recipe_options& o) { return with_gptq(chosen(searched(int4_rows, int4_fitted), o)); }},
 };
 
+/// Codes in groups with one f16 scale; below 4 bits, where symmetric codes waste the most, with an integer zero too.
+constexpr scheme plain_groups(int bits, std::size_t group) {
+    const bool zeros = bits < 4;
+    return {.bits = bits,
+            .codes = zeros ? code_set::zero_point : code_set::symmetric,
+            .reach = granularity::group,
+            .group = group,
+            .scales = scale_type::f16,
+            .zeros = zeros ? zero_type::integer : zero_type::none};
+}
+
+/// Codes in groups with a scale and a real zero, 8 bits each.
+constexpr scheme real_groups(int bits, std::size_t group) {
+    return {.bits = bits,
+            .codes = code_set::zero_point,
+            .reach = granularity::group,
+            .group = group,
+            .scales = scale_type::codes8,
+            .zeros = zero_type::real};
+}
+
+/// Recipes that differ in bits, group and activations only: <family>-w<bits>[a8]-g<group>, with 2, 3, 4 or 8 bits and
+/// groups of 32, 64 or 128. Without a8 they are weight-only.
+struct recipe_family {
+    std::string_view name;
+    std::string_view member;  ///< that stands for it in recipe_names()
+    scheme (*weights)(int bits, std::size_t group);
+    any_solver (*solver)();
+};
+
+inline constexpr recipe_family all_families[] = {
+    {"rtn", "rtn-w4-g64", plain_groups, [] { return any_solver{rounding::rtn{}}; }},
+    {"gptq", "gptq-w4-g64", plain_groups, [] { return with_gptq({}).solver; }},
+    {"hqq", "hqq-w4-g64", real_groups, [] { return any_solver{rounding::hqq{}}; }},
+};
+
+/// The member of a family that has this name, or nothing.
+[[nodiscard]] inline std::optional<recipe> member_named(const recipe_family& family, std::string_view name) {
+    for (const int bits : {2, 3, 4, 8}) {
+        for (const std::size_t group : {32U, 64U, 128U}) {
+            for (const activation_scheme& activations : {weight_only, activation_scheme{}}) {
+                const std::string own = std::string(family.name) + "-w" + std::to_string(bits) +
+                                        (activations.bits == 8 ? "a8" : "") + "-g" + std::to_string(group);
+                if (own == name) {
+                    return recipe{.name = {},
+                                  .weights = family.weights(bits, group),
+                                  .activations = activations,
+                                  .solver = family.solver()};
+                }
+            }
+        }
+    }
+    return std::nullopt;
+}
+
 }  // namespace detail
 
+/// All recipes, but of each family one member.
 [[nodiscard]] inline std::vector<std::string_view> recipe_names() {
     std::vector<std::string_view> names;
     for (const detail::named_recipe& entry : detail::all_recipes) {
         names.push_back(entry.name);
+    }
+    for (const detail::recipe_family& family : detail::all_families) {
+        names.push_back(family.member);
     }
     return names;
 }
@@ -189,6 +249,11 @@ namespace detail {
     for (const named_recipe& entry : all_recipes) {
         if (entry.name == name) {
             return entry.make(options);
+        }
+    }
+    for (const recipe_family& family : all_families) {
+        if (auto member = member_named(family, name)) {
+            return member;
         }
     }
     return std::nullopt;
@@ -208,7 +273,8 @@ namespace detail {
 
 }  // namespace detail
 
-/// A name of recipe_names(), or one of those that solve by GPTQ with "-gptq" or "-rtn" behind it.
+/// A name of recipe_names(), another member of one of its families (<family>-w<bits>[a8]-g<group>), or the name of a
+/// recipe that solves by GPTQ with "-gptq" or "-rtn" behind it.
 ///
 /// Errors   errc::not_found, with the names that exist; errc::bad_value for an option out of range.
 [[nodiscard]] inline result<recipe> find_recipe(std::string_view name, const recipe_options& options = {}) {

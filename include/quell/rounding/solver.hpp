@@ -49,15 +49,10 @@ template <solver S>
     }
 }
 
-/// Integers of 2 to 8 bits, per channel or group, with a scale that is a plain float of some width.
+/// 2 to 8 bits, per channel or group.
 ///
 /// Errors   errc::unsupported or errc::bad_shape, naming what does not fit.
-[[nodiscard]] inline result<void> check_integer_form(const scheme& form) {
-    const bool symmetric = form.codes == code_set::symmetric && form.zeros == zero_type::none;
-    const bool with_zero = form.codes == code_set::zero_point && form.zeros == zero_type::integer;
-    if (!symmetric && !with_zero) {
-        return error{errc::unsupported, "integer rounding takes symmetric codes or codes with an integer zero"};
-    }
+[[nodiscard]] inline result<void> check_reach(const scheme& form) {
     if (form.bits < 2 || form.bits > 8) {
         return error{errc::unsupported, std::to_string(form.bits) + "-bit integer codes; 2 to 8 bits are possible"};
     }
@@ -67,10 +62,22 @@ template <solver S>
     if (form.reach == granularity::group && form.group == 0) {
         return error{errc::bad_shape, "a group of 0 weights"};
     }
+    return {};
+}
+
+/// Integers of 2 to 8 bits, per channel or group, with a scale that is a plain float of some width.
+///
+/// Errors   errc::unsupported or errc::bad_shape, naming what does not fit.
+[[nodiscard]] inline result<void> check_integer_form(const scheme& form) {
+    const bool symmetric = form.codes == code_set::symmetric && form.zeros == zero_type::none;
+    const bool with_zero = form.codes == code_set::zero_point && form.zeros == zero_type::integer;
+    if (!symmetric && !with_zero) {
+        return error{errc::unsupported, "integer rounding takes symmetric codes or codes with an integer zero"};
+    }
     if (form.scales == scale_type::codes8) {
         return error{errc::unsupported, "two-level scales; f32, f16 and bf16 are possible"};
     }
-    return {};
+    return check_reach(form);
 }
 
 /// Errors   errc::bad_shape, errc::bad_value.
