@@ -89,8 +89,8 @@ TEST(Forward, EqualsTheProductOfTheDequantizedOperands) {
 /// The first channels in float, the others in integers.
 linear with_float_columns(const matrix<float>& w, std::size_t count, std::span<const float> bias) {
     const matrix_view<const float> all = w.view();
-    const quantized q = *rounding::rtn{rounding::no_clip_search}.solve(
-        all.block(0, count, w.rows(), w.cols() - count), int4_rows);
+    const quantized q =
+        *rounding::rtn{rounding::no_clip_search}.solve(all.block(0, count, w.rows(), w.cols() - count), int4_rows);
     return *quantized_linear::make(*packing::pack(q), {.bits = 4, .clip = 0.9F}, bias, {},
                                    packing::pack_f32(all.block(0, 0, w.rows(), count)));
 }
@@ -123,12 +123,12 @@ TEST(Forward, FloatColumnsGiveTheSameBitsOnAnyNumberOfThreadsAndNextToOthers) {
     const linear other = with_float_columns(w, 16, {});
     const matrix<float> alone = run(layer, x);
     thread_pool pool(3);
-    EXPECT_TRUE(same_bits(run(layer, x, pool.as_executor()), alone));
+    EXPECT_TRUE(same_bits(run(layer, x, pool), alone));
     matrix<float> first(150, 400);
     matrix<float> second(150, 400);
     const linear_call calls[] = {{&other, first.view()}, {&layer, second.view()}};
     std::vector<std::byte> workspace(workspace_bytes(other, 150));
-    forward_shared(calls, x.view(), workspace, pool.as_executor());
+    forward_shared(calls, x.view(), workspace, pool);
     EXPECT_TRUE(same_bits(second, alone));
     EXPECT_TRUE(same_bits(first, run(other, x)));
 }

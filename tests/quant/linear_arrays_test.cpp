@@ -56,8 +56,8 @@ TEST(LinearArrays, KeepFloatColumns) {
     const quell::matrix<float> w = random_matrix(24, 36, 1);
     auto packed = quell::packing::pack(*quell::rounding::rtn{}.solve(w.view(), {.bits = 4}));
     const quell::matrix<float> columns = random_matrix(24, 4, 5);
-    const quell::quant::linear layer = *quell::quant::quantized_linear::make(
-        *std::move(packed), {.bits = 4}, {}, {}, quell::packing::pack_f32(columns.view()));
+    const quell::quant::linear layer = *quell::quant::quantized_linear::make(*std::move(packed), {.bits = 4}, {}, {},
+                                                                             quell::packing::pack_f32(columns.view()));
     const auto mapped = quell::quant::map_linear(quell::quant::arrays_of(layer));
     ASSERT_TRUE(mapped) << mapped.error().message;
     EXPECT_EQ(outputs_of(*mapped), outputs_of(layer));

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <utility>
 
 namespace {
 
@@ -50,7 +51,7 @@ double energy(const quell::matrix<double>& x, std::size_t begin, std::size_t end
 }
 
 /// x B by plain loops.
-quell::matrix<double> times(const quell::matrix<double>& x, const quell::matrix<double>& b) {
+quell::matrix<double> in_basis(const quell::matrix<double>& x, const quell::matrix<double>& b) {
     quell::matrix<double> y(x.rows(), b.cols());
     for (std::size_t r = 0; r < x.rows(); ++r) {
         for (std::size_t c = 0; c < b.cols(); ++c) {
@@ -84,7 +85,7 @@ TEST(SvdSplit, LeadingDirectionsHoldTheEnergyThatItReports) {
     for (const std::size_t rank : {1U, 2U, 8U, 20U}) {
         const auto split = quell::transforms::split_stream(gram_of(x).view(), rank);
         ASSERT_TRUE(split);
-        const quell::matrix<double> turned = times(x, split->basis);
+        const quell::matrix<double> turned = in_basis(x, split->basis);
         EXPECT_NEAR(energy(turned, 0, rank) / energy(x, 0, 40), split->captured_energy, 1e-9);
         EXPECT_NEAR(energy(turned, 0, 40), energy(x, 0, 40), 1e-9 * energy(x, 0, 40));
         EXPECT_GT(split->captured_energy, before);
@@ -98,7 +99,7 @@ TEST(SvdSplit, SpreadsTheRestEvenly) {
     for (const std::size_t rank : {2U, 8U}) {  // 38 channels have no Hadamard matrix, 32 have
         const auto split = quell::transforms::split_stream(gram_of(x).view(), rank);
         ASSERT_TRUE(split);
-        const quell::matrix<double> turned = times(x, split->basis);
+        const quell::matrix<double> turned = in_basis(x, split->basis);
         const double mean = energy(turned, rank, 40) / static_cast<double>(40 - rank);
         for (std::size_t c = rank; c < 40; ++c) {
             EXPECT_NEAR(energy(turned, c, c + 1) / mean, 1.0, rank == 8 ? 1e-9 : 0.6);
@@ -113,7 +114,7 @@ TEST(SvdSplit, AStreamTurnsByItAndBack) {
     const quell::transforms::stream_rotation rotation(split->basis);
     quell::matrix<double> turned = quell::matrix<double>::copy_of(x.view());
     rotation.apply(turned.view());
-    const quell::matrix<double> expected = times(x, split->basis);
+    const quell::matrix<double> expected = in_basis(x, split->basis);
     for (std::size_t i = 0; i < x.elements().size(); ++i) {
         EXPECT_NEAR(turned.elements()[i], expected.elements()[i], 1e-11);
     }

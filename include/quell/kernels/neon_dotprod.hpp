@@ -31,7 +31,7 @@ inline constexpr std::size_t direct_columns = 2;
 inline constexpr int added_to_w8 = 0;
 inline constexpr int chains = 4;  ///< sums that must be under way at once to hide the latency of a dot product
 
-// clang-format off: in this order
+// clang-format off
 #include "quell/kernels/detail/neon_vectors.inc"
 #include "quell/kernels/detail/neon_lane_codes.inc"
 // clang-format on

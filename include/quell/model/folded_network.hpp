@@ -157,7 +157,7 @@ private:
     const engine& source_;
     std::vector<buffer<float>> row_divisors_;  ///< by site: the scales of the input that its output is a factor of
     std::shared_ptr<const transforms::stream_rotation> rotation_;  ///< of the stream, or nullptr
-    std::map<std::string, buffer<float>> gains_;  ///< those that changed
+    std::map<std::string, buffer<float>> gains_;                   ///< those that changed
     std::optional<stream_tables> tables_;
 };
 

@@ -38,8 +38,8 @@ struct channel_set {
 /// become H (x / divisors), rows w of the weights H (w * divisors). Where the input reads a residual stream that is
 /// rotated as a whole, that rotation stands in the place of H.
 struct input_change {
-    buffer<float> divisors{};                                         ///< [in], or empty: none
-    transforms::hadamard rotation{};                                  ///< H, or empty: none
+    buffer<float> divisors{};                                        ///< [in], or empty: none
+    transforms::hadamard rotation{};                                 ///< H, or empty: none
     std::shared_ptr<const transforms::stream_rotation> stream = {};  ///< or nullptr
 
     [[nodiscard]] bool empty() const { return divisors.empty() && rotation.empty() && stream == nullptr; }

@@ -31,8 +31,8 @@ inline namespace QUELL_BASELINE {
 /// y = x_r W_r^T + Q(H (x * scale)) Wq^T + b, in this order. Source: QUAD, arXiv 2503.19353.
 class quantized_linear {
 public:
-    /// Shapes   bias [out] or empty; online of the channels that meet integers; float_columns [out, r] in float, if any.
-    /// Errors   errc::bad_shape, errc::bad_value, errc::unsupported; the caller adds the name of the site.
+    /// Shapes   bias [out] or empty; online of the channels that meet integers; float_columns [out, r] in float, if
+    /// any. Errors   errc::bad_shape, errc::bad_value, errc::unsupported; the caller adds the name of the site.
     [[nodiscard]] static result<quantized_linear> make(packing::packed_matrix weight, activation_scheme activations,
                                                        std::span<const float> bias = {}, online_input online = {},
                                                        std::optional<packing::packed_matrix> float_columns = {}) {

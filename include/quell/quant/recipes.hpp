@@ -42,7 +42,7 @@ struct recipe {
     activation_scheme activations{.bits = 32};
     std::optional<activation_scheme> writer_activations = {};  ///< of linears that write the residual stream
     bool rotates_stream = false;                               ///< the residual stream runs in a rotated basis
-    std::size_t split_rank = 0;  ///< leading directions of that basis which stay in float
+    std::size_t split_rank = 0;                                ///< leading directions of that basis which stay in float
     std::vector<input_rule> transforms =
         {};  ///< the first that is meant for an input decides; of the rotated stream none
     any_solver solver = {};

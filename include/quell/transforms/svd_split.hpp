@@ -68,8 +68,7 @@ inline void spread(matrix_view<double> rest, std::uint64_t seed) {
     QUELL_TRY(linalg::eigen_system directions, linalg::symmetric_eigen(gram));
     const auto& energies = directions.values;
     const double total = std::accumulate(energies.begin(), energies.end(), 0.0);
-    const double leading =
-        std::accumulate(energies.begin(), energies.begin() + static_cast<std::ptrdiff_t>(rank), 0.0);
+    const double leading = std::accumulate(energies.begin(), energies.begin() + static_cast<std::ptrdiff_t>(rank), 0.0);
     matrix<double> basis = std::move(directions.vectors);
     detail::spread(basis.view().block(0, rank, basis.rows(), basis.cols() - rank), seed);
     return svd_split{std::move(basis), rank, total > 0.0 ? leading / total : 0.0};
