@@ -221,6 +221,8 @@ private:
             if (!plan_of_site(s).is_float()) {
                 rounding.weight_bits = plan_of_site(s).weights.bits;
                 rounding.activation_bits = plan_of_site(s).activations.bits;
+                rounding.activation_clip = plan_of_site(s).activations.clip;
+                rounding.weight_clip = {.grid = 25, .candidates = 12};
             }
         }
         auto best = quant::choose_transform(decided.candidates, {records_[i].stats, rows.view(), weights}, rounding,

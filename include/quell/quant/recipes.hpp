@@ -127,13 +127,13 @@ inline recipe with_writers_at_8_bits(recipe base) {
 
 /// The best of none, smooth, rotate and both, with the scales of the paper and with ours.
 inline recipe chosen(recipe base, const recipe_options& o) {
-    base.transforms = {{{{no_transform{}},
-                         {smooth{.alpha = o.alpha}},
-                         {rotate{}},
-                         {smooth_rotate{.alpha = o.alpha}},
+    base.transforms = {{{{balance_rotate{}},
                          {balance_rotate{.alpha = 0.4F}},
-                         {balance_rotate{.alpha = 0.5F}},
-                         {balance_rotate{.alpha = 0.6F}}},
+                         {balance_rotate{.alpha = 0.6F}},
+                         {smooth_rotate{.alpha = o.alpha}},
+                         {rotate{}},
+                         {smooth{.alpha = o.alpha}},
+                         {no_transform{}}},
                         input_choice::all}};
     return base;
 }
