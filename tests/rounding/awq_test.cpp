@@ -110,4 +110,24 @@ TEST(Awq, NamesWhatIsWrong) {
     EXPECT_EQ(awq{}.solve(bad.view(), awq_form(4, 32), {.gram = gram.view()}).error().code, quell::errc::bad_value);
 }
 
+TEST(Awq, HasTheSameCodesOnEveryCompiler) {
+    const matrix<float> w = sample(6, 80, 11);
+    const matrix<float> x = sample(100, 80, 5);
+    matrix<double> gram(80, 80);  // products of floats are exact
+    for (std::size_t t = 0; t < x.rows(); ++t) {
+        for (std::size_t i = 0; i < 80; ++i) {
+            for (std::size_t j = 0; j < 80; ++j) {
+                gram(i, j) += double{x(t, i)} * double{x(t, j)};
+            }
+        }
+    }
+    code_hash hash;
+    for (const int bits : {2, 3, 4, 8}) {
+        const auto q = awq{}.solve(w.view(), awq_form(bits, 32), {.gram = gram.view()});
+        ASSERT_TRUE(q);
+        hash.add(*q);
+    }
+    EXPECT_EQ(hash.value, 2663032036592173357U);
+}
+
 }  // namespace

@@ -182,6 +182,19 @@ TEST(Gptq, HasTheSameCodesOnEveryCompiler) {
     }
     hash.add(gptq_codes({.hessian = {.activation_noise = 0.1, .order = column_order::activation}}, w, {}, gram));
     EXPECT_EQ(hash.value, 12425290818561213006U);
+    code_hash fitted;
+    for (const int bits : {2, 3, 4, 8}) {
+        for (const quell::scale_type scales : {quell::scale_type::f16, quell::scale_type::codes8}) {
+            const scheme form = {.bits = bits,
+                                 .codes = quell::code_set::zero_point,
+                                 .reach = granularity::group,
+                                 .group = 32,
+                                 .scales = scales,
+                                 .zeros = zero_type::real};
+            fitted.add(gptq_codes({.weighting = rounding::clip_weighting::schur}, w, form, gram));
+        }
+    }
+    EXPECT_EQ(fitted.value, 16303894136495376311U);
 }
 
 TEST(Gptq, RoundsDeadInputsToZero) {

@@ -188,4 +188,16 @@ TEST(Imatrix, NamesWhatIsWrong) {
     EXPECT_EQ(code({.bits = 4}, importance), quell::errc::unsupported);
 }
 
+TEST(Imatrix, HasTheSameCodesOnEveryCompiler) {
+    const matrix<float> w = sample(6, 300, 11);
+    const std::vector<float> importance = uneven_importance(300);
+    code_hash hash;
+    for (const int bits : {2, 3, 4, 8}) {
+        for (const scale_type scales : {scale_type::f32, scale_type::f16, scale_type::codes8}) {
+            hash.add(imatrix_codes(w, real_form(bits, 32, scales), importance));
+        }
+    }
+    EXPECT_EQ(hash.value, 6212840399828259023U);
+}
+
 }  // namespace

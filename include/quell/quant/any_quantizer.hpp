@@ -164,10 +164,11 @@ struct any_solver {
         return std::visit([](const auto& p) { return rounding::needs_importance(p); }, policy);
     }
     [[nodiscard]] bool needs_calibration() const { return needs_gram() || needs_importance(); }
-    /// Switches on the collectors that the policy reads.
-    void select(any_stats& stats) const {
+    /// Switches on the collectors that the policy reads; by the maxima what is not finite is found.
+    void select(any_stats& seen) const {
         if (needs_importance()) {
-            stats.select<stats::channel_magnitude>();
+            seen.select<stats::channel_magnitude>();
+            seen.select<stats::absmax>();
         }
     }
 
