@@ -54,8 +54,9 @@ public:
         }
         return std::any_of(plan_->inputs.begin(), plan_->inputs.end(),
                            [](const auto& input) { return input.transform.needs_statistics(); }) ||
-               std::any_of(plan_->sites.begin(), plan_->sites.end(),
-                           [](const auto& s) { return s.activations.needs_calibration() || s.solver.needs_gram(); });
+               std::any_of(plan_->sites.begin(), plan_->sites.end(), [](const auto& s) {
+                   return s.activations.needs_calibration() || s.solver.needs_calibration();
+               });
     }
     /// Whether it changes the float network before it rounds.
     [[nodiscard]] bool transforms() const {

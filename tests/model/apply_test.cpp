@@ -135,6 +135,43 @@ TEST(Apply, GptqSeesTheGramMatrixOfTheChangedInputs) {
     EXPECT_LT(different, codes.codes.elements().size() / 50);  // one is rounded before it is turned, one behind
 }
 
+/// 3 bits with real zeros, 16 bits for the activations.
+TEST(Apply, WhatIsKnownOfTheInputsHelpsWeightsAlone) {
+    fake_engine engine;
+    const double nearest = error_of(engine, recipe("rtn-w3-g32"));
+    const double blind = error_of(engine, recipe("hqq-w3-g32"));
+    EXPECT_LT(error_of(engine, recipe("awq-w3-g32")), nearest);
+    EXPECT_LT(error_of(engine, recipe("imatrix-w3-g32")), blind);
+    EXPECT_LT(error_of(engine, recipe("gptq-fit-w3-g32")), 0.9 * blind);
+}
+
+TEST(Apply, ImportanceIsThatOfTheChangedInputs) {
+    fake_engine engine;
+    quant::recipe how = recipe("imatrix-w3-g32");
+    how.transforms = {{{{quant::activation_scale{.alpha = 0.5F}}}, quant::input_choice::norm_fed}};
+    const quantized_model model = applied(engine, how);
+    ASSERT_EQ(model.decided.inputs[0].target, scale_target::gain);
+    stats::channel_magnitude seen;
+    ASSERT_TRUE(engine.lend().calibrate([&](std::size_t input, matrix_view<const float> x) {
+        if (input == 0) {
+            seen.add(x);
+        }
+    }));
+    const quant::input_change change = quant::activation_scale{.alpha = 0.5F}.prepare(seen, {}, {});
+    matrix<float> weight = matrix<float>::copy_of(engine.weights[0].view());
+    change.apply_to_weight(weight.view());
+    std::vector<float> importance;
+    for (std::size_t j = 0; j < fake_engine::width; ++j) {
+        const double divisor = double{change.divisors[j]};
+        importance.push_back(static_cast<float>(seen.mean_squares()[j] / divisor / divisor));
+    }
+    const auto expected = rounding::imatrix{}.solve(weight.view(), how.weights, {.importance = importance});
+    ASSERT_TRUE(expected);
+    const quantized codes = *packing::unpack(std::get<quant::quantized_linear>(model.linears[0]).packed());
+    EXPECT_TRUE(
+        std::equal(codes.codes.elements().begin(), codes.codes.elements().end(), expected->codes.elements().begin()));
+}
+
 TEST(Apply, GptqNeedsCalibrationThatIsFinite) {
     fake_engine engine;
     const plan decided = *make_plan(engine.graph, recipe("gptq-w4a8-g128"));

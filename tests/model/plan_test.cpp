@@ -169,7 +169,7 @@ TEST(PlanJson, NamesWhatItDoesNotUnderstand) {
               "p.json.sites[0].activations: unknown key 'clop'; known are bits, reach, clip, static_scale");
     EXPECT_EQ(message(R"("kind": "smooth")", R"("kind": "spin")"),
               "p.json.inputs[0].transform.kind: expected one of none, smooth, rotate, smooth+rotate, balance+rotate, "
-              "found \"spin\"");
+              "activation-scale, found \"spin\"");
     EXPECT_EQ(message(R"("target": "gain")", R"("target": "loss")"),
               "p.json.inputs[0].target: expected one of none, gain, producer, stream, online, found \"loss\"");
     EXPECT_EQ(message(R"("alpha": 0.5)", R"("alpha": true)"),
@@ -249,6 +249,41 @@ TEST(PlanJson, KnowsTheOptionsOfGptq) {
     EXPECT_EQ(status_of({{R"("damping": 0.01)", R"("damping": -1.0)"}}).rfind(site + "a damping", 0), 0U);
     EXPECT_EQ(status_of({{R"("clip_candidates": 80)", R"("clip_candidates": 0)"}}).rfind(site + "a clip search", 0),
               0U);
+}
+
+TEST(PlanJson, KnowsTheOptionsOfTheOtherSolvers) {
+    const fake_engine engine;
+    const auto status_of = [&](const char* recipe, const char* from, const char* to) {
+        const std::string edited = replaced(to_text(plan_for(engine.graph, recipe)), from, to);
+        const auto read = plan_from_text(edited, "p.json");
+        EXPECT_TRUE(read) << read.error().message;
+        EXPECT_EQ(to_text(*read), edited);
+        const auto status = check(*read, engine.graph);
+        return status ? std::string() : status.error().message;
+    };
+    const std::string site = "plan: site blk.0.q: ";
+    EXPECT_EQ(status_of("hqq-w4-g64", R"("iterations": 20)", R"("iterations": 5)"), "");
+    EXPECT_EQ(status_of("hqq-w4-g64", R"("kappa": 1.01)", R"("kappa": 0.5)").rfind(site + "hqq takes", 0), 0U);
+    EXPECT_EQ(status_of("hqq-w4-g64", R"("zeros": "real")", R"("zeros": "integer")"),
+              site + "the solver takes codes with a real zero");
+    EXPECT_EQ(status_of("imatrix-w4-g64", R"("fit_lines": 2)", R"("fit_lines": 4)"), "");
+    EXPECT_EQ(status_of("imatrix-w4-g64", R"("fit_candidates": 9)", R"("fit_candidates": 90)").rfind(site + "a fit", 0),
+              0U);
+    EXPECT_EQ(status_of("gptq-fit-w4-g64", R"("fit_candidates": 9)", R"("fit_candidates": 0)").rfind(site + "a fit", 0),
+              0U);
+    EXPECT_EQ(status_of("awq-w4-g64", R"("clip_candidates": 10)", R"("clip_candidates": 5)"), "");
+    EXPECT_EQ(status_of("awq-w4-g64", R"("clip_candidates": 10)", R"("clip_candidates": 20)").rfind(site + "a clip", 0),
+              0U);
+}
+
+TEST(Plan, KnowsNoImportanceBehindARotation) {
+    const fake_engine engine;
+    quant::recipe how = *quant::find_recipe("imatrix-w4-g64");
+    how.transforms = {{{{quant::rotate{}}}, quant::input_choice::all}};
+    const auto decided = make_plan(engine.graph, how);
+    ASSERT_TRUE(decided);
+    EXPECT_EQ(check(*decided, engine.graph).error().message,
+              "plan: site blk.0.q: the importance of channels that a rotation mixes");
 }
 
 TEST(PlanJson, MissingSitesAreNamed) {

@@ -60,7 +60,7 @@ TEST(Recipes, ThoseWithGptqHaveTwoVariants) {
 }
 
 TEST(Recipes, FamiliesSayBitsGroupAndActivations) {
-    for (const std::string family : {"rtn", "gptq", "hqq"}) {
+    for (const std::string family : {"rtn", "hqq", "awq", "imatrix", "gptq", "gptq-fit"}) {
         for (const int bits : {2, 3, 4, 8}) {
             for (const std::size_t group : {32U, 64U, 128U}) {
                 const std::string tail = "-g" + std::to_string(group);
@@ -74,7 +74,7 @@ TEST(Recipes, FamiliesSayBitsGroupAndActivations) {
                 EXPECT_EQ(weights_only->activations.bits, 16);
                 EXPECT_EQ(with_activations->weights, weights_only->weights);
                 EXPECT_EQ(with_activations->activations, activation_scheme{});
-                EXPECT_EQ(weights_only->solver.name(), family);
+                EXPECT_EQ(weights_only->solver.name(), family == "gptq-fit" ? "gptq" : family);
             }
         }
     }
@@ -82,6 +82,8 @@ TEST(Recipes, FamiliesSayBitsGroupAndActivations) {
         EXPECT_FALSE(find_recipe(other)) << other;
     }
     EXPECT_EQ(find_recipe("gptq-w4-g64-rtn")->solver.name(), "rtn");
+    EXPECT_FALSE(find_recipe("gptq-fit-w4-g64-rtn")) << "rounding to nearest has no real zeros";
+    EXPECT_FALSE(find_recipe("awq-w4-g64-rtn"));
 }
 
 TEST(Recipes, TakeAlpha) {

@@ -4,11 +4,13 @@
 #include "quell/core/thread_pool.hpp"
 #include "quell/rounding/rtn.hpp"
 #include "reference/gptq.hpp"
+#include "rounding/inputs.hpp"
 #include "rounding/samples.hpp"
 #include "support/planted.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <string>
@@ -25,30 +27,6 @@ using quell::zero_type;
 using quell::rounding::column_order;
 using quell::rounding::gptq;
 namespace rounding = quell::rounding;
-
-/// X^T X of correlated rows with a few large channels; inputs named in `dead` are never active.
-matrix<double> gram_of(std::size_t n, std::size_t tokens, std::uint64_t seed, std::vector<std::size_t> dead = {}) {
-    const matrix<float> base = random_matrix(tokens, n, seed);
-    matrix<double> x(tokens, n);
-    for (std::size_t t = 0; t < tokens; ++t) {
-        for (std::size_t j = 0; j < n; ++j) {
-            x(t, j) = double{base(t, j)} + 0.8 * double{base(t, j / 3)};
-            x(t, j) *= j % 17 == 5 ? 6.0 : 1.0;
-        }
-        for (const std::size_t j : dead) {
-            x(t, j) = 0.0;
-        }
-    }
-    matrix<double> gram(n, n);
-    for (std::size_t i = 0; i < n; ++i) {
-        for (std::size_t j = 0; j < n; ++j) {
-            for (std::size_t t = 0; t < tokens; ++t) {
-                gram(i, j) += x(t, i) * x(t, j);
-            }
-        }
-    }
-    return gram;
-}
 
 reference::square rows_of(const matrix<double>& g) {
     reference::square rows(g.rows());
@@ -204,6 +182,19 @@ TEST(Gptq, HasTheSameCodesOnEveryCompiler) {
     }
     hash.add(gptq_codes({.hessian = {.activation_noise = 0.1, .order = column_order::activation}}, w, {}, gram));
     EXPECT_EQ(hash.value, 12425290818561213006U);
+    code_hash fitted;
+    for (const int bits : {2, 3, 4, 8}) {
+        for (const quell::scale_type scales : {quell::scale_type::f16, quell::scale_type::codes8}) {
+            const scheme form = {.bits = bits,
+                                 .codes = quell::code_set::zero_point,
+                                 .reach = granularity::group,
+                                 .group = 32,
+                                 .scales = scales,
+                                 .zeros = zero_type::real};
+            fitted.add(gptq_codes({.weighting = rounding::clip_weighting::schur}, w, form, gram));
+        }
+    }
+    EXPECT_EQ(fitted.value, 16303894136495376311U);
 }
 
 TEST(Gptq, RoundsDeadInputsToZero) {
@@ -297,6 +288,74 @@ TEST(Gptq, NamesWhatIsWrong) {
     EXPECT_NE(lost.message.find("damped by 10.0"), std::string::npos) << lost.message;
     w(2, 7) = NAN;
     EXPECT_EQ(error_of({}, {.bits = 4}, {.gram = gram.view()}).message, "row 2, column 7 is NaN, not a finite number");
+}
+
+constexpr scheme fitted_form(int bits, quell::scale_type scales) {
+    return {.bits = bits,
+            .codes = quell::code_set::zero_point,
+            .reach = granularity::group,
+            .group = 32,
+            .scales = scales,
+            .zeros = zero_type::real};
+}
+
+constexpr gptq fitting{.weighting = rounding::clip_weighting::schur,
+                       .hessian = {.order = column_order::activation},
+                       .static_groups = true};
+
+TEST(Gptq, WithRealZerosFitsEachGroupWhereTheHessianIsTheIdentity) {
+    const matrix<float> w = sample(12, 96);
+    matrix<double> identity(96, 96);
+    for (std::size_t i = 0; i < 96; ++i) {
+        identity(i, i) = 1.0;
+    }
+    for (const int bits : {2, 3, 4, 8}) {
+        const scheme form = fitted_form(bits, quell::scale_type::f32);
+        const quantized q = gptq_codes({}, w, form, identity);
+        rounding::group_fitter fitter({}, form, 32);
+        for (std::size_t r = 0; r < w.rows(); ++r) {
+            for (std::size_t g = 0; g < 3; ++g) {
+                fitter.load(w.row(r).subspan(g * 32, 32), {});
+                const rounding::affine best = fitter.store(fitter.search(), 1.0F);
+                EXPECT_EQ(q.scales(r, g), best.scale);
+                EXPECT_EQ(q.zeros(r, g), best.zero);
+            }
+        }
+    }
+}
+
+TEST(Gptq, WithRealZerosLosesLessThanWithIntegerOnes) {
+    const matrix<float> w = sample(32, 160);
+    const matrix<double> gram = gram_of(160, 400, 5);
+    for (const int bits : {2, 3, 4}) {
+        scheme integer = fitted_form(bits, quell::scale_type::f16);
+        integer.zeros = zero_type::integer;
+        const double cut = output_error(w, gptq_codes({}, w, integer, gram), gram);
+        for (const quell::scale_type scales : {quell::scale_type::f16, quell::scale_type::codes8}) {
+            const quantized q = gptq_codes(fitting, w, fitted_form(bits, scales), gram);
+            EXPECT_LT(output_error(w, q, gram), cut) << name(fitted_form(bits, scales));
+        }
+    }
+}
+
+TEST(Gptq, WithRealZerosDependsNeitherOnThreadsNorOnBlocks) {
+    quell::thread_pool pool(3);
+    const matrix<float> w = sample(70, 160);
+    const matrix<double> gram = gram_of(160, 400, 5);
+    for (const bool is_static : {false, true}) {
+        gptq solver{.weighting = rounding::clip_weighting::schur, .static_groups = is_static};
+        const scheme form = fitted_form(3, quell::scale_type::codes8);
+        const quantized q = gptq_codes(solver, w, form, gram);
+        EXPECT_TRUE(same(q, gptq_codes(solver, w, form, gram, quell::executor(pool))));
+        solver.block = 40;
+        EXPECT_TRUE(same(q, gptq_codes(solver, w, form, gram)));
+        for (std::size_t r = 0; r < q.scales.rows(); ++r) {
+            const float unit = quell::scale_unit(*std::max_element(q.scales.row(r).begin(), q.scales.row(r).end()));
+            for (const float scale : q.scales.row(r)) {
+                EXPECT_EQ(scale, quell::scale_in_units(scale, unit));
+            }
+        }
+    }
 }
 
 }  // namespace

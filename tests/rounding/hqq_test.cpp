@@ -207,4 +207,13 @@ TEST(Hqq, RefusesOtherForms) {
     EXPECT_EQ(refused.error().message, "row 1, column 3 is infinity, not a finite number");
 }
 
+TEST(Hqq, HasTheSameCodesOnEveryCompiler) {
+    const matrix<float> w = sample(6, 300, 11);
+    code_hash hash;
+    for (const scheme& form : real_forms(granularity::group, 32)) {
+        hash.add(hqq_codes({}, w, form));
+    }
+    EXPECT_EQ(hash.value, 11272915197080401932U);
+}
+
 }  // namespace

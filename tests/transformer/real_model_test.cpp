@@ -2,6 +2,8 @@
 /// The real model against figures from an independent implementation (numpy, fp32): the loss of two windows of 512
 /// tokens, every token but the first of a window scored.
 #include "quell/core/thread_pool.hpp"
+#include "quell/quant/recipes.hpp"
+#include "reference/hqq.hpp"
 #include "support/shared_data.hpp"
 #include "transformer/load.hpp"
 #include "transformer/session.hpp"
@@ -78,6 +80,57 @@ TEST(RealModel, ReachesTheReferenceLossAndHoldsItsWeightsOnce) {
     getrusage(RUSAGE_SELF, &usage);
     EXPECT_LT(static_cast<std::size_t>(usage.ru_maxrss) * 1024, float_weights + float_weights * 4 / 10);
 #endif
+}
+
+/// What one group of a weight costs in the norm of HQQ.
+double cost_of_group(std::span<const float> values, const quell::scheme& form, float scale, float zero) {
+    std::vector<double> steps;
+    for (const float v : values) {
+        steps.push_back(double{v} / double{scale});
+    }
+    const quell::code_range codes = codes_of(form);
+    return reference::hqq_cost(steps, double{zero}, {codes.low, codes.high});
+}
+
+/// Counts the groups of a weight in which HQQ loses more than min-max, and those in which it loses less.
+struct group_count {
+    std::size_t worse = 0;
+    std::size_t better = 0;
+
+    void add(const quell::matrix<float>& w, const quell::scheme& form, const quell::executor& threads) {
+        const auto q = quell::rounding::hqq{}.solve(w.view(), form, {}, threads);
+        ASSERT_TRUE(q) << q.error().message;
+        for (std::size_t r = 0; r < w.rows(); ++r) {
+            for (std::size_t g = 0; g < q->scales.cols(); ++g) {
+                const std::size_t begin = g * form.group;
+                const auto values = w.row(r).subspan(begin, std::min(form.group, w.cols() - begin));
+                const float start =
+                    quell::rounding::spanning_zero(form, quell::rounding::real_range(form, values), q->scales(r, g));
+                const double plain = cost_of_group(values, form, q->scales(r, g), start);
+                const double fitted = cost_of_group(values, form, q->scales(r, g), q->zeros(r, g));
+                worse += fitted > plain * (1 + 1e-5) ? 1U : 0U;
+                better += fitted < plain ? 1U : 0U;
+            }
+        }
+    }
+};
+
+TEST(RealModelWeights, LoseNoMoreByHqqThanByMinMaxInAnyGroup) {
+    const auto file = shared_file("data/SmolLM2-135M-Instruct.Q4_1.gguf");
+    if (!file) {
+        GTEST_SKIP() << "the shared model is not here";
+    }
+    quell::thread_pool pool;
+    const auto got = transformer::load(*file, pool);
+    ASSERT_TRUE(got) << got.error().message;
+    group_count groups;
+    for (const std::size_t layer : {0U, 11U, 29U}) {
+        transformer::for_each_linear(got->network.blocks[layer], [&](const quell::quant::linear& linear) {
+            groups.add(quell::quant::weight(linear), quell::quant::find_recipe("hqq-w3-g64")->weights, pool);
+        });
+    }
+    EXPECT_EQ(groups.worse, 0U);
+    EXPECT_GT(groups.better, 3U * 3538944 / 64 / 2) << "of all groups of three blocks";
 }
 
 }  // namespace

@@ -135,6 +135,9 @@ private:
                     record.sample = row_sample(rows);
                     record.wanted = rows > 0;
                 }
+                if (!stays_float(s)) {
+                    plan_of_site(s).solver.select(record.stats);
+                }
                 if (!stays_float(s) && plan_of_site(s).solver.needs_gram()) {
                     record.gram.emplace();
                 }
@@ -219,8 +222,7 @@ private:
         quant::layer_error_options rounding;
         for (const std::size_t s : source_.graph.readers_of(i)) {
             if (!plan_of_site(s).is_float()) {
-                rounding.weight_bits = plan_of_site(s).weights.bits;
-                rounding.activation_bits = plan_of_site(s).activations.bits;
+                rounding = quant::rounding_of(plan_of_site(s).weights, plan_of_site(s).activations);
                 rounding.activation_clip = plan_of_site(s).activations.clip;
                 rounding.weight_clip = {.grid = 25, .candidates = 12};
             }
@@ -313,6 +315,10 @@ private:
 
     /// What the solver wants to know of input i, as the changed weights see it: of the channels that are quantized.
     [[nodiscard]] rounding::input_knowledge knowledge_for(const quant::any_solver& solver, std::size_t i) {
+        if (solver.needs_importance()) {
+            importance_ = quant::importance_of(records_[i].stats, changes_[i]);
+            return {.importance = importance_};
+        }
         if (!solver.needs_gram()) {
             return {};
         }
@@ -385,7 +391,8 @@ private:
     std::vector<quant::input_change> changes_;  ///< by input
     folded_network network_;
     std::vector<std::optional<quant::linear>> linears_;
-    matrix<double> gram_;  ///< of one input at a time
+    buffer<float> importance_;  ///< of one input at a time
+    matrix<double> gram_;       ///< of one input at a time
     std::optional<std::size_t> gram_of_;
     quantized_model model_;
     std::size_t finished_ = 0;

@@ -171,13 +171,28 @@ template <typename Planned, typename Named>
     return rounding::check_real_form(form);
 }
 
+[[nodiscard]] inline result<void> check_fit(const rounding::weighted_fit& fit) {
+    if (fit.candidates < 1 || fit.candidates > 25 || fit.lines < 1 || fit.lines > 100) {
+        return error{errc::bad_value, "a fit takes 1 ... 25 candidates and 1 ... 100 lines"};
+    }
+    return {};
+}
+
 [[nodiscard]] inline result<void> check_options(const quant::any_solver& solver, const scheme& form) {
     if (const auto* gptq = std::get_if<rounding::gptq>(&solver.policy)) {
         QUELL_TRY_VOID(check_clip(gptq->clip));
+        QUELL_TRY_VOID(check_fit(gptq->fit));
         return check_gptq(*gptq, form);
     }
     if (const auto* hqq = std::get_if<rounding::hqq>(&solver.policy)) {
         return check_hqq(*hqq, form);
+    }
+    if (const auto* awq = std::get_if<rounding::awq>(&solver.policy)) {
+        return check_clip({.grid = awq->grid, .candidates = awq->candidates});
+    }
+    if (const auto* imatrix = std::get_if<rounding::imatrix>(&solver.policy)) {
+        QUELL_TRY_VOID(check_fit(imatrix->fit));
+        return rounding::check_real_form(form);
     }
     return check_clip(std::get<rounding::rtn>(solver.policy).clip);
 }
@@ -234,12 +249,16 @@ template <typename Planned, typename Named>
     return {};
 }
 
-/// A scale for the whole tensor comes from the maxima of the channels, which say nothing of what a rotation mixes.
+/// What comes from the statistics of single channels says nothing of what a rotation mixes: a scale for the whole
+/// tensor, the importance of columns.
 [[nodiscard]] inline result<void> check_static(const site_plan& decided, const input_plan& input) {
     const bool rotates = std::any_of(input.candidates.begin(), input.candidates.end(),
                                      [](const quant::any_transform& t) { return t.rotates(); });
     if (decided.activations.needs_scale() && (rotates || input.transform.rotates())) {
         return error{errc::unsupported, "a static activation scale behind a rotation"};
+    }
+    if (!decided.is_float() && decided.solver.needs_importance() && (rotates || input.transform.rotates())) {
+        return error{errc::unsupported, "the importance of channels that a rotation mixes"};
     }
     return {};
 }

@@ -29,7 +29,8 @@ template <typename Visit, typename Policy>
 void options(Visit&, Policy&) {}  // a policy without options
 
 template <typename Visit, typename Policy>
-requires(std::same_as<std::remove_const_t<Policy>, smooth>) void options(Visit& visit, Policy& policy) {
+requires(std::same_as<std::remove_const_t<Policy>, smooth> ||
+         std::same_as<std::remove_const_t<Policy>, activation_scale>) void options(Visit& visit, Policy& policy) {
     visit("alpha", policy.alpha);
 }
 
@@ -61,6 +62,8 @@ requires(std::same_as<std::remove_const_t<Policy>, rounding::gptq>) void options
     visit("damping", policy.hessian.damping);
     visit("activation_noise", policy.hessian.activation_noise);
     visit("column_order", policy.hessian.order);
+    visit("fit_candidates", policy.fit.candidates);
+    visit("fit_lines", policy.fit.lines);
     visit("static_groups", policy.static_groups);
     visit("block", policy.block);
 }
@@ -70,6 +73,18 @@ requires(std::same_as<std::remove_const_t<Policy>, rounding::hqq>) void options(
     visit("iterations", policy.iterations);
     visit("beta", policy.beta);
     visit("kappa", policy.kappa);
+}
+
+template <typename Visit, typename Policy>
+requires(std::same_as<std::remove_const_t<Policy>, rounding::awq>) void options(Visit& visit, Policy& policy) {
+    visit("clip_grid", policy.grid);
+    visit("clip_candidates", policy.candidates);
+}
+
+template <typename Visit, typename Policy>
+requires(std::same_as<std::remove_const_t<Policy>, rounding::imatrix>) void options(Visit& visit, Policy& policy) {
+    visit("fit_candidates", policy.fit.candidates);
+    visit("fit_lines", policy.fit.lines);
 }
 
 template <typename... Policies>

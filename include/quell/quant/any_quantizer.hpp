@@ -9,10 +9,13 @@
 #include "quell/quant/concepts.hpp"
 #include "quell/quant/policies.hpp"
 #include "quell/quant/quantizer.hpp"
+#include "quell/rounding/awq.hpp"
 #include "quell/rounding/gptq.hpp"
 #include "quell/rounding/hqq.hpp"
+#include "quell/rounding/imatrix.hpp"
 #include "quell/rounding/rtn.hpp"
 #include "quell/stats/absmax.hpp"
+#include "quell/stats/channel_magnitude.hpp"
 #include "quell/stats/token_energy.hpp"
 
 #include <concepts>
@@ -83,7 +86,7 @@ private:
 };
 
 /// Every collector that a policy below asks for.
-using any_stats = collector_set<stats::absmax, stats::token_energy>;
+using any_stats = collector_set<stats::absmax, stats::token_energy, stats::channel_magnitude>;
 
 /// The word for a policy in plans and reports.
 template <typename Policy>
@@ -94,6 +97,10 @@ template <>
 inline constexpr std::string_view policy_name<rounding::gptq> = "gptq";
 template <>
 inline constexpr std::string_view policy_name<rounding::hqq> = "hqq";
+template <>
+inline constexpr std::string_view policy_name<rounding::awq> = "awq";
+template <>
+inline constexpr std::string_view policy_name<rounding::imatrix> = "imatrix";
 
 namespace detail {
 
@@ -105,7 +112,7 @@ template <typename... Policies>
 }  // namespace detail
 
 struct any_transform {
-    std::variant<no_transform, smooth, rotate, smooth_rotate, balance_rotate> policy;
+    std::variant<no_transform, smooth, rotate, smooth_rotate, balance_rotate, activation_scale> policy;
 
     [[nodiscard]] std::string_view name() const { return detail::name_of(policy); }
     /// Whether the change has divisors, and whether it has a rotation.
@@ -147,11 +154,22 @@ inline void select_collectors(any_stats& seen, const any_transform& transform, c
 }
 
 struct any_solver {
-    std::variant<rounding::rtn, rounding::gptq, rounding::hqq> policy;
+    std::variant<rounding::rtn, rounding::gptq, rounding::hqq, rounding::awq, rounding::imatrix> policy;
 
     [[nodiscard]] std::string_view name() const { return detail::name_of(policy); }
     [[nodiscard]] bool needs_gram() const {
         return std::visit([](const auto& p) { return rounding::needs_gram(p); }, policy);
+    }
+    [[nodiscard]] bool needs_importance() const {
+        return std::visit([](const auto& p) { return rounding::needs_importance(p); }, policy);
+    }
+    [[nodiscard]] bool needs_calibration() const { return needs_gram() || needs_importance(); }
+    /// Switches on the collectors that the policy reads; by the maxima what is not finite is found.
+    void select(any_stats& seen) const {
+        if (needs_importance()) {
+            seen.select<stats::channel_magnitude>();
+            seen.select<stats::absmax>();
+        }
     }
 
     [[nodiscard]] result<quantized> solve(matrix_view<const float> w, const scheme& form,

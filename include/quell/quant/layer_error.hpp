@@ -11,6 +11,7 @@
 #include "quell/core/target.hpp"
 #include "quell/core/views.hpp"
 #include "quell/packing/pack.hpp"
+#include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/forward.hpp"
 #include "quell/quant/quantized_linear.hpp"
 #include "quell/rounding/rtn.hpp"
@@ -24,10 +25,13 @@
 namespace quell::quant {
 inline namespace QUELL_BASELINE {
 
-/// Activations symmetric with one scale a token, weights symmetric with one scale an output channel.
+/// Activations symmetric with one scale a token, weights with one scale an output channel or group, symmetric or with
+/// an integer zero.
 struct layer_error_options {
-    int activation_bits = 4;       ///< 4 or 8
+    int activation_bits = 4;       ///< 4, 8 or 16
     int weight_bits = 4;           ///< 2, 3, 4 or 8
+    std::size_t weight_group = 0;  ///< 0: whole rows
+    bool weight_zeros = false;
     float activation_clip = 1.0F;  ///< the scale covers this part of a token's largest magnitude
     rounding::clip_search weight_clip = rounding::no_clip_search;
 };
@@ -40,6 +44,14 @@ struct output_error {
     /// E as a share of the energy, which a few massive tokens may hold nearly alone; `per_token` counts all alike.
     [[nodiscard]] double relative() const { return squares == 0.0 ? 0.0 : squares / energy; }
 };
+
+/// What comes closest to these schemes, where a zero may be real and a scale may have 8 bits.
+[[nodiscard]] inline layer_error_options rounding_of(const scheme& weights, const activation_scheme& activations) {
+    return {.activation_bits = activations.bits,
+            .weight_bits = weights.bits,
+            .weight_group = weights.reach == granularity::group ? weights.group : 0,
+            .weight_zeros = weights.zeros != zero_type::none};
+}
 
 /// Compares outputs row by row. Tokens without any output have no part in the mean.
 ///
@@ -98,8 +110,12 @@ namespace detail {
     if (const auto finite = stats::check_finite(x); !finite) {
         return finite.error().in("activations");
     }
-    QUELL_TRY(const quantized codes,
-              rounding::rtn{options.weight_clip}.solve(w, {.bits = options.weight_bits}, {}, threads));
+    const scheme form = {.bits = options.weight_bits,
+                         .codes = options.weight_zeros ? code_set::zero_point : code_set::symmetric,
+                         .reach = options.weight_group > 0 ? granularity::group : granularity::channel,
+                         .group = options.weight_group,
+                         .zeros = options.weight_zeros ? zero_type::integer : zero_type::none};
+    QUELL_TRY(const quantized codes, rounding::rtn{options.weight_clip}.solve(w, form, {}, threads));
     QUELL_TRY(packing::packed_matrix packed, packing::pack(codes, threads));
     QUELL_TRY(quantized_linear layer, quantized_linear::make(std::move(packed), {.bits = options.activation_bits,
                                                                                  .clip = options.activation_clip}));

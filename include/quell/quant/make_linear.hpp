@@ -16,8 +16,10 @@
 #include "quell/quant/quantizer.hpp"
 #include "quell/rounding/activation_clip.hpp"
 #include "quell/stats/absmax.hpp"
+#include "quell/stats/channel_magnitude.hpp"
 #include "quell/stats/finite.hpp"
 #include "quell/stats/gram.hpp"
+#include "quell/transforms/folding.hpp"
 
 #include <algorithm>
 #include <concepts>
@@ -26,6 +28,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace quell::quant {
 inline namespace QUELL_BASELINE {
@@ -70,6 +73,21 @@ template <collector Stats>
         form.clip = rounding::find_activation_clip(quantized, form.bits, threads);
     }
     return form;
+}
+
+/// The mean square of every channel of the changed input; empty where nobody collected it.
+///
+/// Requires a change that does not rotate.
+template <collector Stats>
+[[nodiscard]] buffer<float> importance_of(const Stats& seen, const input_change& change) {
+    const auto* magnitude = find_statistic<stats::channel_magnitude>(seen);
+    std::vector<double> squares = magnitude == nullptr ? std::vector<double>() : magnitude->mean_squares();
+    for (int power = 0; power < 2 && !change.divisors.empty(); ++power) {
+        transforms::divide(squares, change.divisors);
+    }
+    buffer<float> importance(squares.size());
+    std::transform(squares.begin(), squares.end(), importance.begin(), [](double s) { return static_cast<float>(s); });
+    return importance;
 }
 
 namespace detail {
@@ -144,7 +162,12 @@ requires std::same_as<typename Layout::packed, packing::packed_matrix>
     const input_change change = how.reshape({&view, 1});
     const matrix<double> gram =
         rounding::needs_gram(how.solver) ? detail::changed_gram(inputs, change, threads) : matrix<double>();
-    const rounding::input_knowledge known{.gram = gram.view(), .tokens = inputs.rows()};
+    if (rounding::needs_importance(how.solver) && !change.rotation.empty()) {
+        return error{errc::unsupported, "the importance of channels that a rotation mixes"};
+    }
+    const buffer<float> importance =
+        rounding::needs_importance(how.solver) ? importance_of(how.stats, change) : buffer<float>();
+    const rounding::input_knowledge known{.importance = importance, .gram = gram.view(), .tokens = inputs.rows()};
     QUELL_TRY(packing::packed_matrix packed, how.round(view, form.weights, known, threads));
     const activation_scheme activations =
         with_clip(calibrated(form.activations, how.stats, change), inputs, change, threads);

@@ -8,7 +8,9 @@
 #include "quell/packing/packed_matrix.hpp"
 #include "quell/quant/concepts.hpp"
 #include "quell/stats/absmax.hpp"
+#include "quell/stats/channel_magnitude.hpp"
 #include "quell/stats/token_energy.hpp"
+#include "quell/transforms/activation_scale.hpp"
 #include "quell/transforms/hadamard.hpp"
 #include "quell/transforms/smooth.hpp"
 
@@ -119,6 +121,24 @@ struct balance_rotate {
         }
         return {.divisors = std::move(divisors),
                 .rotation = rotate{.reach = reach}.prepare(seen, channels, weights).rotation};
+    }
+};
+
+/// Channels that are large on average get finer weights; nothing is rotated, and activations are left to the weights.
+///
+/// Source   AWQ, arXiv 2306.00978; transforms/activation_scale.hpp. Channels that the detector left out keep scale 1.
+struct activation_scale {
+    static constexpr std::string_view name = "activation-scale";
+    using statistics = stats::channel_magnitude;
+
+    float alpha = 0.5F;
+
+    [[nodiscard]] input_change prepare(const statistics& seen, const channel_set& channels, weight_views) const {
+        buffer<float> divisors = transforms::activation_scales(seen.mean_magnitudes(), static_cast<double>(alpha));
+        for (std::size_t j = 0; j < divisors.size(); ++j) {
+            divisors[j] = channels.contains(j) ? divisors[j] : 1.0F;
+        }
+        return {.divisors = std::move(divisors), .rotation = {}};
     }
 };
 

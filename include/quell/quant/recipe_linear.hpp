@@ -39,8 +39,7 @@ namespace detail {
         candidate.select(seen);
     }
     seen.add(inputs);
-    return choose_transform(candidates, {seen, inputs, {&w, 1}},
-                            {.activation_bits = how.activations.bits, .weight_bits = how.weights.bits}, threads);
+    return choose_transform(candidates, {seen, inputs, {&w, 1}}, rounding_of(how.weights, how.activations), threads);
 }
 
 }  // namespace detail
@@ -61,6 +60,7 @@ namespace detail {
     QUELL_TRY(const any_transform transform, detail::transform_for(how, w, inputs, threads));
     any_quantizer<> quantizer{.transform = transform, .solver = how.solver};
     select_collectors(quantizer.stats, transform, how.activations);
+    how.solver.select(quantizer.stats);
     QUELL_TRY(quantized_linear layer,
               make_linear(std::move(quantizer), {how.weights, how.activations}, w, bias, inputs, threads));
     return linear(std::move(layer));

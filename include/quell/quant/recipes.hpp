@@ -16,6 +16,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <variant>
 #include <vector>
 
 namespace quell::quant {
@@ -49,7 +51,7 @@ struct recipe {
 
     [[nodiscard]] bool is_float() const { return weights.bits == 32; }
     [[nodiscard]] bool needs_calibration() const {
-        return activations.needs_calibration() || solver.needs_gram() || split_rank > 0 ||
+        return activations.needs_calibration() || solver.needs_calibration() || split_rank > 0 ||
                std::any_of(transforms.begin(), transforms.end(), [](const input_rule& rule) {
                    return rule.transforms.size() > 1 || rule.transforms.front().needs_statistics();
                });
@@ -173,15 +175,20 @@ inline constexpr named_recipe all_recipes[] = {
      [](const recipe_options& o) { return with_gptq(chosen(searched(int4_rows, int4_fitted), o)); }},
 };
 
-/// Codes in groups with one f16 scale; below 4 bits, where symmetric codes waste the most, with an integer zero too.
-constexpr scheme plain_groups(int bits, std::size_t group) {
-    const bool zeros = bits < 4;
+/// Codes in groups with an f16 scale and an integer zero.
+constexpr scheme zero_groups(int bits, std::size_t group) {
     return {.bits = bits,
-            .codes = zeros ? code_set::zero_point : code_set::symmetric,
+            .codes = code_set::zero_point,
             .reach = granularity::group,
             .group = group,
             .scales = scale_type::f16,
-            .zeros = zeros ? zero_type::integer : zero_type::none};
+            .zeros = zero_type::integer};
+}
+
+/// Codes in groups with one f16 scale; below 4 bits, where symmetric codes waste the most, with an integer zero too.
+constexpr scheme plain_groups(int bits, std::size_t group) {
+    return bits < 4 ? zero_groups(bits, group)
+                    : scheme{.bits = bits, .reach = granularity::group, .group = group, .scales = scale_type::f16};
 }
 
 /// Codes in groups with a scale and a real zero, 8 bits each.
@@ -199,14 +206,44 @@ constexpr scheme real_groups(int bits, std::size_t group) {
 struct recipe_family {
     std::string_view name;
     std::string_view member;  ///< that stands for it in recipe_names()
-    scheme (*weights)(int bits, std::size_t group);
-    any_solver (*solver)();
+    recipe (*make)(int bits, std::size_t group);
 };
 
+/// The best of AWQ's exponents for each input: 0, 0.05, ... 0.95.
+inline recipe with_activation_scales(recipe base) {
+    base.transforms = {{}};
+    for (int i = 0; i < 20; ++i) {
+        base.transforms.front().transforms.push_back({activation_scale{.alpha = static_cast<float>(i) / 20.0F}});
+    }
+    return base;
+}
+
+/// Scale and zero of every group fitted with what an error in a column costs after the open columns made up for it.
+inline rounding::gptq fitted_gptq() {
+    return {.weighting = rounding::clip_weighting::schur,
+            .hessian = {.order = rounding::column_order::activation},
+            .static_groups = true};
+}
+
+inline recipe solved_by(const scheme& weights, const any_solver& solver) {
+    return {.name = {}, .weights = weights, .solver = solver};
+}
+
 inline constexpr recipe_family all_families[] = {
-    {"rtn", "rtn-w4-g64", plain_groups, [] { return any_solver{rounding::rtn{}}; }},
-    {"gptq", "gptq-w4-g64", plain_groups, [] { return with_gptq({}).solver; }},
-    {"hqq", "hqq-w4-g64", real_groups, [] { return any_solver{rounding::hqq{}}; }},
+    {"rtn", "rtn-w4-g64",
+     [](int bits, std::size_t group) { return solved_by(plain_groups(bits, group), {rounding::rtn{}}); }},
+    {"hqq", "hqq-w4-g64",
+     [](int bits, std::size_t group) { return solved_by(real_groups(bits, group), {rounding::hqq{}}); }},
+    {"awq", "awq-w4-g64",
+     [](int bits, std::size_t group) {
+         return with_activation_scales(solved_by(zero_groups(bits, group), {rounding::awq{}}));
+     }},
+    {"imatrix", "imatrix-w4-g64",
+     [](int bits, std::size_t group) { return solved_by(real_groups(bits, group), {rounding::imatrix{}}); }},
+    {"gptq", "gptq-w4-g64",
+     [](int bits, std::size_t group) { return with_gptq(solved_by(plain_groups(bits, group), {})); }},
+    {"gptq-fit", "gptq-fit-w4-g64",
+     [](int bits, std::size_t group) { return solved_by(real_groups(bits, group), {fitted_gptq()}); }},
 };
 
 /// The member of a family that has this name, or nothing.
@@ -217,10 +254,9 @@ inline constexpr recipe_family all_families[] = {
                 const std::string own = std::string(family.name) + "-w" + std::to_string(bits) +
                                         (activations.bits == 8 ? "a8" : "") + "-g" + std::to_string(group);
                 if (own == name) {
-                    return recipe{.name = {},
-                                  .weights = family.weights(bits, group),
-                                  .activations = activations,
-                                  .solver = family.solver()};
+                    recipe member = family.make(bits, group);
+                    member.activations = activations;
+                    return member;
                 }
             }
         }
@@ -264,7 +300,8 @@ namespace detail {
     const std::size_t dash = std::min(name.rfind('-'), name.size());
     const std::string_view solver = name.substr(dash);
     auto base = recipe_named(name.substr(0, dash), options);
-    if (!base || !base->solver.needs_gram() || (solver != "-gptq" && solver != "-rtn")) {
+    const bool by_gptq = base && std::holds_alternative<rounding::gptq>(base->solver.policy);
+    if (!by_gptq || base->weights.zeros == zero_type::real || (solver != "-gptq" && solver != "-rtn")) {
         return std::nullopt;
     }
     base->solver = solver == "-rtn" ? any_solver{rounding::rtn{}} : base->solver;

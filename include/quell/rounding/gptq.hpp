@@ -11,7 +11,9 @@
 #include "quell/rounding/clip_search.hpp"
 #include "quell/rounding/hessian.hpp"
 #include "quell/rounding/nearest.hpp"
+#include "quell/rounding/real_zero.hpp"
 #include "quell/rounding/solver.hpp"
+#include "quell/rounding/weighted_fit.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -24,7 +26,7 @@
 namespace quell::rounding {
 inline namespace QUELL_BASELINE {
 
-/// What an error in a column costs in the clip search.
+/// What an error in a column costs where a group's scale is searched.
 enum class clip_weighting : std::uint8_t {
     none,      ///< as the norm of the search says
     diagonal,  ///< squares, times the diagonal of the Gram matrix
@@ -32,14 +34,16 @@ enum class clip_weighting : std::uint8_t {
 };
 
 /// Shapes   w [out, in]; known.gram [in, in].
-/// Requires the forms of rtn; block > 0.
+/// Requires the forms of rtn, or those of check_real_form: then scale and zero of a group are fitted, not its range
+/// cut;
+///          block > 0.
 /// Errors   those of factor_hessian; errc::unsupported and errc::bad_shape for another form, or for groups in
 /// activation
 ///          order without static_groups; errc::bad_value for a weight that is not finite, named by row and column.
 /// Cost     out * in^2 / 2 multiply-subtracts (three times that with activation noise) and in^3 / 3 for the factor.
 /// Source   GPTQ, arXiv 2210.17323, algorithm 1, and its code: dead columns become 0, a group takes its scale from the
 ///          weights as compensated so far. Differs: the clip search is on, and blocks end where groups do, so that the
-///          block size changes nothing at all. Activation noise is ours.
+///          block size changes nothing at all. Activation noise and fitted zeros are ours.
 /// Oracle   reference::gptq (tests/reference/gptq.hpp): the same codes. The codes for a given Gram matrix are the same
 /// on
 ///          every compiler, instruction set and thread count.
@@ -47,6 +51,7 @@ struct gptq {
     clip_search clip = {};
     clip_weighting weighting = clip_weighting::none;
     hessian_options hessian = {};
+    weighted_fit fit = {};       ///< with real zeros, instead of the clip search
     bool static_groups = false;  ///< all scales from the weights before the first is rounded
     std::size_t block = 64;      ///< columns that are rounded before the rest of the matrix learns of their errors
 
@@ -79,10 +84,12 @@ public:
           w_(count, q.in_features()),
           errors_(count, std::min(problem.options.block, q.in_features())),
           values_(std::min(length_, q.in_features())),
-          room_(values_.size()) {}
+          room_(values_.size()),
+          fitter_(problem.options.fit, q.form, values_.size()) {}
 
     void solve(matrix_view<const float> w) {
         load(w);
+        choose_units(w);
         toward_noise(w_.view(), problem_.hessian, problem_.u_transposed.view());
         if (problem_.fixed_scales) {
             find_all_scales();
@@ -109,6 +116,20 @@ private:
         }
     }
 
+    /// Scales of 8 bits count units that are fixed before the first group is fitted: with room for one that grows.
+    void choose_units(matrix_view<const float> w) {
+        for (std::size_t r = 0; r < w.rows() && is_real(); ++r) {
+            double largest = 0.0;
+            for (std::size_t begin = 0; begin < w.cols(); begin += length_) {
+                const std::span<const float> group = w.row(r).subspan(begin, std::min(length_, w.cols() - begin));
+                largest = std::max(largest, spanning_scale(q_.form, real_range(q_.form, group)));
+            }
+            units_.push_back(scale_unit(largest > 0.0 ? static_cast<float>(largest * 1.25) : 1.0F));
+        }
+    }
+
+    [[nodiscard]] bool is_real() const { return q_.form.zeros == zero_type::real; }
+
     void find_all_scales() {
         std::vector<std::size_t> position(w_.cols());
         for (std::size_t i = 0; i < position.size(); ++i) {
@@ -129,12 +150,19 @@ private:
             values_[i] = static_cast<float>(value_of(begin + i));
         }
         const std::span<const float> all = problem_.clip_weights;
-        const affine a = find_clip(problem_.options.clip, q_.form, std::span<const float>(values_).first(n),
-                                   all.empty() ? all : all.subspan(begin, n), room_);
+        const std::span<const float> values = std::span<const float>(values_).first(n);
+        const std::span<const float> weights = all.empty() ? all : all.subspan(begin, n);
+        const affine a =
+            is_real() ? fit(r, values, weights) : find_clip(problem_.options.clip, q_.form, values, weights, room_);
         q_.scales(first_ + r, begin / length_) = a.scale;
         if (q_.form.zeros != zero_type::none) {
             q_.zeros(first_ + r, begin / length_) = a.zero;
         }
+    }
+
+    [[nodiscard]] affine fit(std::size_t r, std::span<const float> values, std::span<const float> weights) {
+        fitter_.load(values, weights);
+        return fitter_.store(fitter_.search(), units_[r]);
     }
 
     /// No group starts in one block and ends in another, unless its scale is known before.
@@ -168,7 +196,13 @@ private:
         const std::size_t column = problem_.hessian.order[position];
         const std::size_t g = column / length_;
         const affine a{q_.scales(first_ + r, g), q_.form.zeros == zero_type::none ? 0.0F : q_.zeros(first_ + r, g)};
-        const float step = nearest_step(static_cast<float>(w_(r, position)), a.scale, steps_of(q_.form, a));
+        const auto v = static_cast<float>(w_(r, position));
+        if (is_real()) {
+            const double code = nearest_code(v / a.scale, a.zero, codes_of(q_.form));
+            q_.codes(first_ + r, column) = static_cast<std::int8_t>(code);
+            return value_of(q_.form.codes, a.scale, a.zero, static_cast<float>(code));
+        }
+        const float step = nearest_step(v, a.scale, steps_of(q_.form, a));
         q_.codes(first_ + r, column) =
             static_cast<std::int8_t>(static_cast<std::int32_t>(step) + static_cast<std::int32_t>(a.zero));
         return a.scale * step;
@@ -182,6 +216,8 @@ private:
     matrix<double> errors_;  ///< of the columns of one block, each over U_ii
     std::vector<float> values_;
     clip_workspace room_;
+    group_fitter fitter_;
+    std::vector<float> units_;  ///< of each row, with real zeros
 };
 
 [[nodiscard]] inline buffer<float> clip_weights_of(clip_weighting wanted, const hessian_factor& f,
@@ -213,7 +249,7 @@ inline result<void> gptq::check_order(const scheme& form) const {
 inline result<quantized> gptq::solve(matrix_view<const float> w, const scheme& form, const input_knowledge& known,
                                      const executor& threads) const {
     QUELL_EXPECTS(block > 0, "a block without columns");
-    QUELL_TRY_VOID(check_integer_form(form));
+    QUELL_TRY_VOID(form.zeros == zero_type::real ? check_real_form(form) : check_integer_form(form));
     QUELL_TRY_VOID(check_order(form));
     QUELL_TRY_VOID(stats::check_finite(w));
     detail::gptq_problem problem{.options = *this, .fixed_scales = static_groups || form.reach == granularity::channel};

@@ -48,14 +48,25 @@ inline namespace QUELL_BASELINE {
     return width > 0.0 ? width / (codes.high - codes.low) : std::fabs(static_cast<double>(range.low));
 }
 
-/// Rounds the scales of one row to what is stored. Groups of scale 0 hold nothing but 0 and take any.
+/// A scale as it is stored, in units of its row where those are counted. A group of scale 0 holds nothing but 0 and
+/// takes any.
+[[nodiscard]] inline float stored_real_scale(const scheme& form, double scale, float unit) {
+    return form.scales == scale_type::codes8 ? scale_in_units(static_cast<float>(scale), unit)
+           : scale > 0.0                     ? stored_scale(form, scale)
+                                             : 1.0F;
+}
+
+/// The unit for the scales of one row.
+[[nodiscard]] inline float unit_for(std::span<const double> scales) {
+    const double largest = scales.empty() ? 0.0 : *std::max_element(scales.begin(), scales.end());
+    return scale_unit(largest > 0.0 ? static_cast<float>(largest) : 1.0F);
+}
+
+/// Rounds the scales of one row to what is stored.
 inline void store_scales(const scheme& form, std::span<const double> wanted, std::span<float> stored) {
-    const double largest = wanted.empty() ? 0.0 : *std::max_element(wanted.begin(), wanted.end());
-    const float unit = scale_unit(largest > 0.0 ? static_cast<float>(largest) : 1.0F);
+    const float unit = unit_for(wanted);
     for (std::size_t g = 0; g < wanted.size(); ++g) {
-        stored[g] = form.scales == scale_type::codes8 ? scale_in_units(static_cast<float>(wanted[g]), unit)
-                    : wanted[g] > 0.0                 ? stored_scale(form, wanted[g])
-                                                      : 1.0F;
+        stored[g] = stored_real_scale(form, wanted[g], unit);
     }
 }
 

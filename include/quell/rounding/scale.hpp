@@ -17,7 +17,7 @@ inline namespace QUELL_BASELINE {
 /// v = scale * (code - zero).
 struct affine {
     float scale = 1.0F;
-    float zero = 0.0F;  ///< an integer; 0 for symmetric codes
+    float zero = 0.0F;  ///< an integer, but where the form has real zeros; 0 for symmetric codes
 };
 
 /// The smallest and largest value of a group, each moved to zero where it lies beyond it: zero always has a code.

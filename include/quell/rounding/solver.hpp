@@ -49,6 +49,16 @@ template <solver S>
     }
 }
 
+/// Whether a solver cannot work without input_knowledge::importance, said in the same way.
+template <solver S>
+[[nodiscard]] constexpr bool needs_importance(const S& s) {
+    if constexpr (requires { s.needs_importance(); }) {
+        return s.needs_importance();
+    } else {
+        return false;
+    }
+}
+
 /// 2 to 8 bits, per channel or group.
 ///
 /// Errors   errc::unsupported or errc::bad_shape, naming what does not fit.
