@@ -144,16 +144,17 @@ quantized describe_packed(transformer::model network, quell::model::plan decided
     for (std::size_t s = 0; s < graph.sites.size(); ++s) {
         const quell::site& site = graph.sites[s];
         const quell::model::site_plan& plan = q.decided.sites[s];
-        q.report.layers.push_back({.site = site.name,
-                                   .module = site.module,
-                                   .layer = site.layer,
-                                   .out_features = site.out_features,
-                                   .in_features = site.in_features,
-                                   .weights = plan.weights,
-                                   .activation_bits = plan.activations.bits,
-                                   .fallback = plan.fallback,
-                                   .stored_bytes = stored_bytes(*transformer::detail::linear_of(q.network, site)),
-                                   .stored = quell::quant::storage_of(*transformer::detail::linear_of(q.network, site))});
+        q.report.layers.push_back(
+            {.site = site.name,
+             .module = site.module,
+             .layer = site.layer,
+             .out_features = site.out_features,
+             .in_features = site.in_features,
+             .weights = plan.weights,
+             .activation_bits = plan.activations.bits,
+             .fallback = plan.fallback,
+             .stored_bytes = stored_bytes(*transformer::detail::linear_of(q.network, site)),
+             .stored = quell::quant::storage_of(*transformer::detail::linear_of(q.network, site))});
     }
     q.bytes = model_bytes(q);
     return q;

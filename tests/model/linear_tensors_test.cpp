@@ -55,12 +55,12 @@ TEST(LinearTensors, OfTwoFormsSurviveAFile) {
                                     .solver = {quell::rounding::staged{}}};
     EXPECT_TRUE(check(decided, *read));
     decided.solver = {quell::rounding::staged{.high = {.bits = 4}}};
-    EXPECT_EQ(check(decided, *read).error().message,
-              "a: the plan says 4 bit symmetric, f32 scale per channel, the packed weight is 4 bit zero_point, f16 scale "
-              "per 128");
+    EXPECT_EQ(
+        check(decided, *read).error().message,
+        "a: the plan says 4 bit symmetric, f32 scale per channel, the packed weight is 4 bit zero_point, f16 scale "
+        "per 128");
     decided.solver = {};
-    EXPECT_EQ(check(decided, *read).error().message,
-              "a: of plan and packed weight one has two forms, the other one");
+    EXPECT_EQ(check(decided, *read).error().message, "a: of plan and packed weight one has two forms, the other one");
 
     views["a.order"].type = quell::dtype::f16;
     EXPECT_EQ(quell::model::read_linear(find, "a").error().message,

@@ -106,7 +106,8 @@ TEST(Recipes, OfPbLlmSayHowManyPercentTheyKeep) {
         EXPECT_DOUBLE_EQ(std::get<rounding::masked_binary>(found->solver.policy).share, percent / 100.0);
         EXPECT_TRUE(found->activations.is_float());
     }
-    for (const char* other : {"pb-llm", "pb-llm-", "pb-llm-0", "pb-llm-05", "pb-llm-100", "pb-llm-1.5", "squeeze10-rtn"}) {
+    for (const char* other :
+         {"pb-llm", "pb-llm-", "pb-llm-0", "pb-llm-05", "pb-llm-100", "pb-llm-1.5", "squeeze10-rtn"}) {
         EXPECT_FALSE(find_recipe(other)) << other;
     }
 }

@@ -41,8 +41,8 @@ split_quantized random_split(std::size_t out, std::size_t n_high, std::size_t n_
     for (quantized* part : {&q.high, &q.low}) {
         const code_range range = codes_of(part->form);
         for (std::int8_t& code : part->codes.elements()) {
-            code = static_cast<std::int8_t>(range.low + static_cast<int>(random.below(static_cast<std::uint64_t>(
-                                                             range.high - range.low + 1))));
+            code = static_cast<std::int8_t>(
+                range.low + static_cast<int>(random.below(static_cast<std::uint64_t>(range.high - range.low + 1))));
         }
         for (float& scale : part->scales.elements()) {
             scale = static_cast<float>(1 + random.below(7)) / 8.0F;
@@ -77,15 +77,15 @@ std::vector<float> product_with(const linear& layer, const matrix<float>& x, con
 }
 
 TEST(SplitLinear, EqualsTheProductOfTheDequantizedOperands) {
-    for (const auto& [n_high, n_low] : {std::pair<std::size_t, std::size_t>{1, 3}, {20, 77}, {115, 461}, {64, 0}, {0, 65}}) {
+    for (const auto& [n_high, n_low] :
+         {std::pair<std::size_t, std::size_t>{1, 3}, {20, 77}, {115, 461}, {64, 0}, {0, 65}}) {
         const split_quantized q = random_split(37, n_high, n_low, 3);
         const std::size_t n = n_high + n_low;
         const matrix<float> x = random_matrix(5, n, 7);
         const matrix<float> bias = random_matrix(1, 37, 8);
         const matrix<float> w = dequantize(q);
-        for (const activation_scheme& form :
-             {activation_scheme{}, activation_scheme{.bits = 4, .clip = 0.9F},
-              activation_scheme{.reach = granularity::tensor, .static_scale = 0.02F}}) {
+        for (const activation_scheme& form : {activation_scheme{}, activation_scheme{.bits = 4, .clip = 0.9F},
+                                              activation_scheme{.reach = granularity::tensor, .static_scale = 0.02F}}) {
             const std::vector<float> y = product_with(layer_of(q, form, bias.elements()), x);
             for (std::size_t r = 0; r < 5; ++r) {
                 std::vector<float> ordered(n);
@@ -122,8 +122,7 @@ TEST(SplitLinear, SumsIntegersExactly) {
         v = static_cast<float>(random.below(255)) - 127.0F;
     }
     const matrix<float> w = dequantize(q);
-    const std::vector<float> y =
-        product_with(layer_of(q, {.reach = granularity::tensor, .static_scale = 1.0F}), x);
+    const std::vector<float> y = product_with(layer_of(q, {.reach = granularity::tensor, .static_scale = 1.0F}), x);
     for (std::size_t r = 0; r < 3; ++r) {
         for (std::size_t o = 0; o < 33; ++o) {
             std::int64_t sum = 0;
@@ -160,7 +159,8 @@ TEST(SplitLinear, ChangesItsInputOnline) {
         scale[c] = 0.5F + static_cast<float>(c % 4);
     }
     const activation_scheme fine{.reach = granularity::tensor, .static_scale = 0.001F};
-    const linear layer = layer_of(q, fine, {}, {.scale = buffer<float>::copy_of(scale), .rotation = transforms::hadamard(96)});
+    const linear layer =
+        layer_of(q, fine, {}, {.scale = buffer<float>::copy_of(scale), .rotation = transforms::hadamard(96)});
     const matrix<float> w = weight(layer);
     matrix<float> x = random_matrix(4, 96, 6);
     for (float& v : x.elements()) {
@@ -177,7 +177,8 @@ TEST(SplitLinear, RunsBesideOthersAndOnManyThreads) {
     const split_quantized q = random_split(70, 40, 160, 6);
     const split_quantized other = random_split(50, 40, 160, 7);
     const matrix<float> w = random_matrix(30, 200, 8);
-    const linear layers[] = {layer_of(q), float_linear(w.view()), layer_of(other), layer_of(random_split(20, 0, 200, 9))};
+    const linear layers[] = {layer_of(q), float_linear(w.view()), layer_of(other),
+                             layer_of(random_split(20, 0, 200, 9))};
     const matrix<float> x = random_matrix(9, 200, 10);
     thread_pool pool(3);
     std::vector<matrix<float>> outputs;

@@ -86,8 +86,8 @@ inline square masked_binary(const quell::matrix<float>& w, const square& gram, c
                 const auto scale = double{fine[r].scale};
                 const double steps =
                     double{std::nearbyint(static_cast<float>(rows[r][j]) / fine[r].scale)} + fine[r].zero;
-                const double value = kept[r][j] ? scale * (std::clamp(steps, -127.0, 127.0) - fine[r].zero)
-                                                : fitted.nearest(rows[r][j]);
+                const double value =
+                    kept[r][j] ? scale * (std::clamp(steps, -127.0, 127.0) - fine[r].zero) : fitted.nearest(rows[r][j]);
                 const double error = (rows[r][j] - value) / p.u[j][j];
                 rows[r][j] = value;
                 for (std::size_t k = j + 1; k < n; ++k) {
@@ -202,8 +202,7 @@ inline square billm(const quell::matrix<float>& w, const square& gram, const que
         std::sort(magnitudes.begin(), magnitudes.end());
         square best;
         for (std::size_t step = 2; step <= 18 && !magnitudes.empty(); ++step) {
-            const square values =
-                billm_values(block, salient, magnitudes[(magnitudes.size() - 1) * step / 20], form);
+            const square values = billm_values(block, salient, magnitudes[(magnitudes.size() - 1) * step / 20], form);
             if (best.empty() || squared_distance(block, values) < squared_distance(block, best)) {
                 best = values;
             }

@@ -92,7 +92,8 @@ inline std::vector<std::size_t> staged_order(const std::vector<double>& scores, 
     for (const bool high : {false, true}) {
         std::vector<std::size_t> part;
         for (std::size_t j = 0; j < scores.size(); ++j) {
-            const auto rank = static_cast<std::size_t>(std::find(by_score.begin(), by_score.end(), j) - by_score.begin());
+            const auto rank =
+                static_cast<std::size_t>(std::find(by_score.begin(), by_score.end(), j) - by_score.begin());
             if ((rank < high_columns) == high) {
                 part.push_back(j);
             }
@@ -130,7 +131,8 @@ public:
         cut(row.groups, n_low_, n, high_, false);
         std::vector<double> values(n);
         for (staged_group& g : row.groups) {
-            fit(g, {open.begin() + static_cast<std::ptrdiff_t>(g.begin), open.begin() + static_cast<std::ptrdiff_t>(g.end)});
+            fit(g, {open.begin() + static_cast<std::ptrdiff_t>(g.begin),
+                    open.begin() + static_cast<std::ptrdiff_t>(g.end)});
             for (std::size_t i = g.begin; i < g.end; ++i) {
                 values[i] = round(g, open[i], row.codes[i]);
                 const double error = (open[i] - values[i]) / p_.u[i][i];
@@ -210,8 +212,7 @@ private:
         const double by_scale = joint ? (ug * h1 - sum * uh1) / determinant : uhu > 0.0 ? ug / uhu : 0.0;
         const double by_mean = joint ? (sum * uhu - ug * uh1) / determinant : 0.0;
         const quell::scheme& form = g.binary ? low_ : high_;
-        const double ds =
-            g.scale + by_scale > 0.0 ? double{as_stored(form.scales, g.scale + by_scale)} - g.scale : 0.0;
+        const double ds = g.scale + by_scale > 0.0 ? double{as_stored(form.scales, g.scale + by_scale)} - g.scale : 0.0;
         const double dm = has_mean ? double{as_stored(form.scales, g.beside + by_mean)} - g.beside : 0.0;
         if (2.0 * (ug * ds + sum * dm) > uhu * ds * ds + 2.0 * uh1 * ds * dm + h1 * dm * dm) {
             for (std::size_t i = g.begin; i < g.end; ++i) {

@@ -119,8 +119,8 @@ TEST(Binary, DoesNotDependOnThreadsAndScalesWithTheWeight) {
     const auto larger = binary{}.solve(w.view(), binary_form(32, true, quell::scale_type::f32));
     EXPECT_EQ(larger->scales(7, 1), 4.0F * alone->scales(7, 1));
     EXPECT_EQ(larger->zeros(7, 1), 4.0F * alone->zeros(7, 1));
-    EXPECT_TRUE(std::equal(larger->codes.elements().begin(), larger->codes.elements().end(),
-                           alone->codes.elements().begin()));
+    EXPECT_TRUE(
+        std::equal(larger->codes.elements().begin(), larger->codes.elements().end(), alone->codes.elements().begin()));
 }
 
 TEST(Binary, NamesWhatIsWrong) {
@@ -132,7 +132,8 @@ TEST(Binary, NamesWhatIsWrong) {
     EXPECT_EQ(message({.bits = 4}), "binary rounding takes one bit, signs with a scale and perhaps a mean");
     EXPECT_EQ(message({.bits = 1, .codes = code_set::sign_mean}),
               "binary rounding takes one bit, signs with a scale and perhaps a mean");
-    EXPECT_EQ(message({.bits = 1, .codes = code_set::sign, .reach = quell::granularity::group}), "a group of 0 weights");
+    EXPECT_EQ(message({.bits = 1, .codes = code_set::sign, .reach = quell::granularity::group}),
+              "a group of 0 weights");
     EXPECT_EQ(message({.bits = 1, .codes = code_set::sign, .reach = quell::granularity::token}),
               "the scales of a weight reach over a channel or a group");
     w(1, 3) = INFINITY;

@@ -60,8 +60,8 @@ TEST(MaskedBinary, GivesTheOraclesValues) {
 }
 
 TEST(MaskedBinary, CountsEveryBit) {
-    const simulated s = simulate(masked_binary{.share = 0.25}, sample(8, 128), binary_form(64, true),
-                                 gram_of(128, 200, 2));
+    const simulated s =
+        simulate(masked_binary{.share = 0.25}, sample(8, 128), binary_form(64, true), gram_of(128, 200, 2));
     EXPECT_EQ(s.stored.codes, 8U * 128U + 7U * (8U * 128U / 4U));
     EXPECT_EQ(s.stored.scales, 8U * 16U * 2U + 8U * 16U);
     EXPECT_EQ(s.stored.zeros, 8U * 16U * 2U + 8U * 8U);

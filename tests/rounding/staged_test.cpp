@@ -77,8 +77,8 @@ void expect_staged_oracle(staged solver, const std::string& scores_by, const sch
     const split_quantized q = staged_codes(solver, w, form, gram);
     const std::size_t n_high = solver.high_columns(70);
     const auto scores = reference::salience_scores(scores_by, w, rows_of(gram), form, solver.damping);
-    const auto problem = reference::order_hessian(
-        rows_of(gram), reference::staged_order(scores, n_high, rows_of(gram)), solver.damping);
+    const auto problem =
+        reference::order_hessian(rows_of(gram), reference::staged_order(scores, n_high, rows_of(gram)), solver.damping);
     for (std::size_t p = 0; p < 70; ++p) {
         ASSERT_EQ(q.order[p], problem.order[p < n_high ? 70 - n_high + p : p - n_high]) << scores_by;
     }
@@ -103,8 +103,9 @@ TEST(Staged, GivesTheOraclesOrderCodesAndScales) {
     for (const double share : {0.0, 0.5, 1.0}) {
         expect_staged_oracle({.share = share}, "pbar", binary_form(16, true));
     }
-    expect_staged_oracle({.high = {.bits = 3, .reach = granularity::group, .group = 8, .scales = quell::scale_type::f16}},
-                         "pbar", binary_form(16, true));
+    expect_staged_oracle(
+        {.high = {.bits = 3, .reach = granularity::group, .group = 8, .scales = quell::scale_type::f16}}, "pbar",
+        binary_form(16, true));
 }
 
 TEST(Staged, NamesEachColumnOnceAndKeepsTheNominalBits) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// `split_quantized`: a weight whose columns have codes of two forms, a few of them more bits than the rest. The columns
-/// of a form stand side by side, so that no mask is stored and no kernel looks an index up.
+/// `split_quantized`: a weight whose columns have codes of two forms, a few of them more bits than the rest. The
+/// columns of a form stand side by side, so that no mask is stored and no kernel looks an index up.
 #pragma once
 
 #include "quell/core/check.hpp"

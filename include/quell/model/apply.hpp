@@ -287,9 +287,9 @@ private:
         decided.activations = quant::calibrated(decided.activations, records_[i].stats, change);
         const std::size_t rank = rank_of_input(i);
         const matrix_view<const float> integer_part = w.block(0, rank, w.rows(), w.cols() - rank);
-        QUELL_TRY(const quant::rounded_weight rounded,
-                  decided.solver.round(integer_part, decided.weights, knowledge_for(decided.solver, i),
-                                       options_.threads));
+        QUELL_TRY(
+            const quant::rounded_weight rounded,
+            decided.solver.round(integer_part, decided.weights, knowledge_for(decided.solver, i), options_.threads));
         const auto* codes = std::get_if<quantized>(&rounded);
         const rounding_cost cost = codes != nullptr ? measure_rounding(w, *codes, change, options_.threads)
                                                     : measure_rounding(w, quant::dequantized(rounded), change);
@@ -302,9 +302,9 @@ private:
         if (rank > 0) {
             float_columns = packing::pack_f32(w.block(0, 0, w.rows(), rank), options_.threads);
         }
-        QUELL_TRY(linears_[s], quant::linear_of(rounded, {decided.activations, bias, std::move(online),
-                                                          std::move(float_columns)},
-                                                options_.threads));
+        QUELL_TRY(linears_[s],
+                  quant::linear_of(rounded, {decided.activations, bias, std::move(online), std::move(float_columns)},
+                                   options_.threads));
         report.stored = quant::storage_of(*linears_[s]);
         if (const auto* simulated = std::get_if<rounding::simulated>(&rounded)) {
             report.stored = simulated->stored;

@@ -178,8 +178,8 @@ struct any_solver {
                 if constexpr (rounding::solver<std::decay_t<decltype(p)>>) {
                     return p.solve(w, form, known, threads);
                 } else {
-                    return error{errc::unsupported, "codes of one form cannot hold what " + std::string(name()) +
-                                                        " makes of a weight"};
+                    return error{errc::unsupported,
+                                 "codes of one form cannot hold what " + std::string(name()) + " makes of a weight"};
                 }
             },
             policy);

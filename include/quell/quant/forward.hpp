@@ -280,8 +280,8 @@ inline shared_activations prepare_shared(const split_linear& layer, matrix_view<
                                          std::span<std::byte> workspace, const executor& threads) {
     const split_block block(layer, x.rows());
     QUELL_EXPECTS(workspace.size() >= block.bytes, "a workspace of workspace_bytes()");
-    const std::span<std::byte> memory = workspace.subspan(
-        static_cast<std::size_t>(aligned(workspace.data()) - workspace.data()), block.bytes - 63);
+    const std::span<std::byte> memory =
+        workspace.subspan(static_cast<std::size_t>(aligned(workspace.data()) - workspace.data()), block.bytes - 63);
     const matrix_view<const float> changed = change_rows(layer.online(), x, memory, threads);
     const matrix_view<float> ordered(reinterpret_cast<float*>(memory.data() + block.ordered_at), x.rows(), x.cols());
     const std::span<const std::uint16_t> order = layer.order();

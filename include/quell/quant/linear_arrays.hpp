@@ -41,11 +41,11 @@ struct linear_forms {
 
 /// All that a linear is made of; the arrays belong to somebody else.
 struct linear_arrays {
-    std::span<const std::byte> weight;  ///< a blob, as packing/blob.hpp describes it
+    std::span<const std::byte> weight;            ///< a blob, as packing/blob.hpp describes it
     std::span<const std::byte> high_weight = {};  ///< of a weight of two forms: the blob of the columns of more bits
     std::span<const std::uint16_t> order = {};    ///< with it: [in], else empty
-    std::span<const float> bias = {};           ///< [out], or empty
-    std::span<const float> channel_scale = {};  ///< [in], or empty
+    std::span<const float> bias = {};             ///< [out], or empty
+    std::span<const float> channel_scale = {};    ///< [in], or empty
     transforms::rotation rotation = transforms::rotation::none;
     std::span<const std::byte> float_columns = {};  ///< the blob of the first columns, where they are in float
     activation_scheme activations{.bits = 32};

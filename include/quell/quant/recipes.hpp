@@ -43,7 +43,7 @@ struct recipe {
     activation_scheme activations{.bits = 32};
     std::optional<activation_scheme> writer_activations = {};  ///< of linears that write the residual stream
     bool rotates_stream = false;                               ///< the residual stream runs in a rotated basis
-    std::size_t split_rank = 0;  ///< leading directions of that basis which stay in float
+    std::size_t split_rank = 0;                                ///< leading directions of that basis which stay in float
     std::vector<input_rule> transforms =
         {};  ///< the first that is meant for an input decides; of the rotated stream none
     any_solver solver = {};
@@ -168,8 +168,8 @@ inline recipe squeezed(std::size_t group = 64) {
         for (const auto& [group_name, group] :
              {std::pair<std::string_view, std::size_t>{"", 64}, {"-g32", 32}, {"-g128", 128}}) {
             for (const bool weights : {false, true}) {
-                const std::string own = "squeeze10" + std::string(solver_name) + std::string(group_name) +
-                                        (weights ? "-weights" : "");
+                const std::string own =
+                    "squeeze10" + std::string(solver_name) + std::string(group_name) + (weights ? "-weights" : "");
                 if (own == name) {
                     recipe found = squeezed(group);
                     found.solver = {solver};
@@ -330,7 +330,8 @@ namespace detail {
     const std::size_t dash = std::min(name.rfind('-'), name.size());
     const std::string_view solver = name.substr(dash);
     auto base = recipe_named(name.substr(0, dash), options);
-    if (!base || !base->solver.needs_gram() || !base->solver.has_one_form() || (solver != "-gptq" && solver != "-rtn")) {
+    if (!base || !base->solver.needs_gram() || !base->solver.has_one_form() ||
+        (solver != "-gptq" && solver != "-rtn")) {
         return std::nullopt;
     }
     base->solver = solver == "-rtn" ? any_solver{rounding::rtn{}} : base->solver;

@@ -57,9 +57,8 @@ namespace detail {
 }
 [[nodiscard]] inline result<linear> linear_of(const quantized& q, linear_parts parts, const executor& threads) {
     QUELL_TRY(packing::packed_matrix packed, packing::pack(q, threads));
-    QUELL_TRY(quantized_linear layer,
-              quantized_linear::make(std::move(packed), parts.activations, parts.bias, std::move(parts.online),
-                                     std::move(parts.float_columns)));
+    QUELL_TRY(quantized_linear layer, quantized_linear::make(std::move(packed), parts.activations, parts.bias,
+                                                             std::move(parts.online), std::move(parts.float_columns)));
     return linear(std::move(layer));
 }
 [[nodiscard]] inline result<linear> linear_of(const split_quantized& q, linear_parts parts, const executor& threads) {

@@ -61,7 +61,8 @@ namespace detail {
 class split_linear {
 public:
     /// Shapes   bias [out] or empty; online of in channels.
-    /// Errors   those of quantized_linear::make; errc::bad_shape and errc::bad_value for parts or an order that do not fit.
+    /// Errors   those of quantized_linear::make; errc::bad_shape and errc::bad_value for parts or an order that do not
+    /// fit.
     [[nodiscard]] static result<split_linear> make(split_weight weight, activation_scheme activations,
                                                    std::span<const float> bias = {}, online_input online = {}) {
         const std::size_t in_features = weight.high.in_features() + weight.low.in_features();

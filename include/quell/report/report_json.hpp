@@ -40,7 +40,8 @@ void add_errors(nlohmann::ordered_json& object, const Part& part) {
     json_writer visit;
     for (const auto& [name, bits] :
          {std::pair("codes", stored.codes), std::pair("scales", stored.scales), std::pair("zeros", stored.zeros),
-          std::pair("order", stored.order), std::pair("mask", stored.mask), std::pair("online", stored.online), std::pair("side", stored.side)}) {
+          std::pair("order", stored.order), std::pair("mask", stored.mask), std::pair("online", stored.online),
+          std::pair("side", stored.side)}) {
         visit(name, static_cast<double>(bits) / 8.0);
     }
     return std::move(visit).finish();

@@ -32,8 +32,8 @@ inline namespace QUELL_BASELINE {
 /// Errors   those of factor_hessian; errc::unsupported for another form.
 /// Cost     out * in^2 / 2 multiply-subtracts, and for each block about 25 passes over its weights.
 /// Source   BiLLM, arXiv 2402.04291, and its code: saliency w^2 / U_jj^2, errors go into the columns behind the block.
-///          Differs: heaps are split by the magnitude of the weight, not of its saliency; 17 thresholds and some numbers
-///          of columns are tried, not all.
+///          Differs: heaps are split by the magnitude of the weight, not of its saliency; 17 thresholds and some
+///          numbers of columns are tried, not all.
 /// Oracle   reference::billm (tests/reference/billm.hpp).
 struct billm {
     std::size_t most_columns = 48;  ///< salient ones in a block
@@ -169,8 +169,8 @@ inline void choose_threshold(const scheme& form, matrix_view<const double> open,
     decided.threshold = best;
 }
 
-/// Codes twice for salient columns, a bit for each other weight that says its heap, a bit for each column; the levels of
-/// two heaps, and of the salient columns two scales and one mean.
+/// Codes twice for salient columns, a bit for each other weight that says its heap, a bit for each column; the levels
+/// of two heaps, and of the salient columns two scales and one mean.
 [[nodiscard]] inline storage_bits billm_storage(const scheme& form, std::size_t rows, std::size_t columns,
                                                 std::size_t salient) {
     const auto number = static_cast<std::size_t>(bits_of(form.scales));

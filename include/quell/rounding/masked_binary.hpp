@@ -29,9 +29,9 @@
 namespace quell::rounding {
 inline namespace QUELL_BASELINE {
 
-/// Each block of columns, of the length of the form's group, keeps its share of weights with the highest scores over all
-/// rows. Scores are those of score_columns() for single weights: w^2, w^2 / U_jj^2 (hessian), e^2 G_jj (pbar),
-/// e^2 / (H^-1)_jj (pbar_compensated).
+/// Each block of columns, of the length of the form's group, keeps its share of weights with the highest scores over
+/// all rows. Scores are those of score_columns() for single weights: w^2, w^2 / U_jj^2 (hessian), e^2 G_jj (pbar), e^2
+/// / (H^-1)_jj (pbar_compensated).
 ///
 /// Shapes   w [out, in]; known.gram [in, in].
 /// Requires share in 0 ... 1; a binary form with groups, and a high form that rtn takes, with scales of rows.

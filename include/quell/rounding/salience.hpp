@@ -24,8 +24,8 @@
 namespace quell::rounding {
 inline namespace QUELL_BASELINE {
 
-/// How a column is scored, with e_ij the error of weight ij if all were binarized, G the Gram matrix of the inputs and H
-/// its damped form.
+/// How a column is scored, with e_ij the error of weight ij if all were binarized, G the Gram matrix of the inputs and
+/// H its damped form.
 enum class salience : std::uint8_t {
     magnitude,         ///< sum over rows of w_ij^2
     hessian,           ///< G_jj: the energy of the input

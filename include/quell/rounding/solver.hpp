@@ -42,8 +42,8 @@ concept solver = std::copyable<S> && std::default_initializable<S> &&
     { s.solve(w, form, known, threads) } -> std::same_as<result<quantized>>;
 };
 
-/// A weight in a form that no kernel has, such as one with a mask for every single weight: its values in float, and what
-/// a file would store of it.
+/// A weight in a form that no kernel has, such as one with a mask for every single weight: its values in float, and
+/// what a file would store of it.
 struct simulated {
     matrix<float> values;
     storage_bits stored;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// Staged rounding, 16 -> 4 -> 1 bit: the columns that matter least become binary, one after the other, and their errors
-/// go into the columns still open; the columns of more bits come last and take up what is left. Then all codes and
-/// scales are gone through again, each set to its best while the others stay.
+/// Staged rounding, 16 -> 4 -> 1 bit: the columns that matter least become binary, one after the other, and their
+/// errors go into the columns still open; the columns of more bits come last and take up what is left. Then all codes
+/// and scales are gone through again, each set to its best while the others stay.
 #pragma once
 
 #include "quell/core/executor.hpp"
@@ -39,14 +39,16 @@ enum class first_stage : std::uint8_t {
 ///
 /// Shapes   w [out, in]; known.gram [in, in], of the float model's inputs: full information (FIAS).
 /// Requires share in 0 ... 1, rounds >= 0.
-/// Errors   those of factor_hessian; errc::unsupported and errc::bad_shape for a form that is not binary, or a high form
+/// Errors   those of factor_hessian; errc::unsupported and errc::bad_shape for a form that is not binary, or a high
+/// form
 ///          that rtn would not take; errc::bad_value for a weight that is not finite, by row and column.
 /// Cost     out * in^2 / 2 multiply-subtracts, twice that once and again for each round, and in^3 / 3 for the
 ///          factor.
 /// Source   Squeeze10-LLM, arXiv 2507.18073, of which only the abstract was at hand: a reconstruction. Differs: the
 ///          columns of more bits are rounded last (their errors are small and they have room for those of the others),
 ///          and there are refinement rounds.
-/// Oracle   reference::staged (tests/reference/staged.hpp): the same order, codes and scales. They are the same on every
+/// Oracle   reference::staged (tests/reference/staged.hpp): the same order, codes and scales. They are the same on
+/// every
 ///          compiler, instruction set and thread count for a given Gram matrix.
 struct staged {
     scheme high = {.bits = 4,
@@ -55,12 +57,12 @@ struct staged {
                    .group = 128,
                    .scales = scale_type::f16,
                    .zeros = zero_type::integer};
-    double share = 0.2;                ///< of the columns
+    double share = 0.2;  ///< of the columns
     salience by = salience::pbar;
     first_stage first = first_stage::none;
-    int rounds = 2;                    ///< of refinement
-    double damping = 0.01;             ///< as hessian_options has it
-    clip_search clip = {};             ///< of the high form
+    int rounds = 2;         ///< of refinement
+    double damping = 0.01;  ///< as hessian_options has it
+    clip_search clip = {};  ///< of the high form
 
     [[nodiscard]] static constexpr bool needs_gram() { return true; }
     /// Columns that get the high form.
@@ -141,9 +143,7 @@ private:
     static std::size_t group_end(const column_part& part, std::size_t at) {
         return std::min(part.end, part.begin + ((at - part.begin) / part.length + 1) * part.length);
     }
-    static bool starts_group(const column_part& part, std::size_t at) {
-        return (at - part.begin) % part.length == 0;
-    }
+    static bool starts_group(const column_part& part, std::size_t at) { return (at - part.begin) % part.length == 0; }
     [[nodiscard]] bool is_binary(const column_part& part) const { return part.end == problem_.low.end; }
     [[nodiscard]] quantized& codes_of_part(const column_part& part) { return is_binary(part) ? q_.low : q_.high; }
 
@@ -213,8 +213,8 @@ private:
     }
 
     /// Subtracts the changes of a block, times its rows of a matrix, from the columns first ... last - 1.
-    void pass_on(matrix<double>& to, const matrix<double>& along, std::size_t begin, std::size_t end,
-                 std::size_t first, std::size_t last) {
+    void pass_on(matrix<double>& to, const matrix<double>& along, std::size_t begin, std::size_t end, std::size_t first,
+                 std::size_t last) {
         linalg::subtract_product(to.view().block(0, first, to.rows(), last - first),
                                  std::as_const(changes_).view().block(0, 0, to.rows(), end - begin),
                                  along.view().block(begin, first, end - begin, last - first));
@@ -304,8 +304,9 @@ private:
         const bool has_mean = is_binary(part) && q_.low.form.codes == code_set::sign_mean;
         const double determinant = unfused(e.uhu * e.h1) - unfused(e.uh1 * e.uh1);
         const bool is_joint = has_mean && determinant > 1e-9 * unfused(e.uhu * e.h1);
-        const double by_scale =
-            is_joint ? (unfused(e.ug * e.h1) - unfused(e.g * e.uh1)) / determinant : e.uhu > 0.0 ? e.ug / e.uhu : 0.0;
+        const double by_scale = is_joint      ? (unfused(e.ug * e.h1) - unfused(e.g * e.uh1)) / determinant
+                                : e.uhu > 0.0 ? e.ug / e.uhu
+                                              : 0.0;
         const double by_mean = is_joint ? (unfused(e.g * e.uhu) - unfused(e.ug * e.uh1)) / determinant : 0.0;
         const double old_scale = static_cast<double>(numbers.scale);
         const double old_mean = has_mean ? static_cast<double>(numbers.second()) : 0.0;
@@ -363,7 +364,8 @@ inline result<split_quantized> staged::solve_split(matrix_view<const float> w, c
     QUELL_TRY_VOID(check_integer_form(high));
     QUELL_TRY_VOID(stats::check_finite(w));
     if (w.cols() > most_split_columns) {
-        return error{errc::unsupported, "an order of " + std::to_string(w.cols()) + " columns; it has 16 bits for each"};
+        return error{errc::unsupported,
+                     "an order of " + std::to_string(w.cols()) + " columns; it has 16 bits for each"};
     }
     const hessian_options damped{.damping = damping};
     QUELL_TRY(const std::vector<double> scores, score_columns(by, w, form, known, damped, threads));
@@ -377,15 +379,14 @@ inline result<split_quantized> staged::solve_split(matrix_view<const float> w, c
     problem.high = {n_low, n, group_length(high, n - n_low)};
     matrix<float> first_codes;
     if (first == first_stage::gptq) {
-        const gptq stage{.clip = clip, .hessian = {.damping = damping, .order = column_order::activation},
-                         .static_groups = true};
+        const gptq stage{
+            .clip = clip, .hessian = {.damping = damping, .order = column_order::activation}, .static_groups = true};
         QUELL_TRY(const quantized codes, stage.solve(w, high, known, threads));
         first_codes = dequantize(codes);
     }
     const matrix_view<const float> start = first == first_stage::gptq ? std::as_const(first_codes).view() : w;
-    split_quantized q{.order = {},
-                      .high = make_quantized(high, w.rows(), n - n_low),
-                      .low = make_quantized(form, w.rows(), n_low)};
+    split_quantized q{
+        .order = {}, .high = make_quantized(high, w.rows(), n - n_low), .low = make_quantized(form, w.rows(), n_low)};
     for (std::size_t p = 0; p < n; ++p) {
         q.order.push_back(static_cast<std::uint16_t>(problem.factor.order[(p + n_low) % n]));
     }
