@@ -62,9 +62,19 @@ split_quantized random_split(std::size_t out, std::size_t n_high, std::size_t n_
     return q;
 }
 
+split_quantized copy_of(const split_quantized& q) {
+    const auto part = [](const quantized& p) {
+        return quantized{.form = p.form,
+                         .codes = matrix<std::int8_t>::copy_of(p.codes.view()),
+                         .scales = matrix<float>::copy_of(p.scales.view()),
+                         .zeros = matrix<float>::copy_of(p.zeros.view())};
+    };
+    return {.order = q.order, .high = part(q.high), .low = part(q.low)};
+}
+
 linear layer_of(const split_quantized& q, const activation_scheme& activations = {}, std::span<const float> bias = {},
                 online_input online = {}) {
-    auto made = linear_of(rounded_weight(q), {activations, bias, std::move(online), {}});
+    auto made = linear_of(rounded_weight(copy_of(q)), {activations, bias, std::move(online), {}});
     EXPECT_TRUE(made) << (made ? "" : made.error().message);
     return *std::move(made);
 }

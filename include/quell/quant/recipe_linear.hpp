@@ -57,7 +57,7 @@ namespace detail {
               how.solver.round(view, how.weights, {.gram = gram.view(), .tokens = inputs.rows()}, threads));
     const activation_scheme activations =
         with_clip(calibrated(how.activations, quantizer.stats, change), inputs, change, threads);
-    return linear_of(rounded, {activations, bias, online_part(change), {}}, threads);
+    return quant::linear_of(rounded, {activations, bias, online_part(change), {}}, threads);
 }
 
 }  // namespace detail
