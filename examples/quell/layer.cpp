@@ -11,8 +11,10 @@
 #include "quell/quant/recipe_linear.hpp"
 #include "quell/report/error_stats.hpp"
 
+#include <cstdint>
 #include <cstdio>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -46,12 +48,23 @@ quell::io::tensor_to_write as_tensor(const char* name, quell::dtype type, const 
 struct layer_result {
     quell::matrix<float> dequantized;
     std::optional<quell::quantized> codes;
+    std::optional<quell::quantized> high_codes;  ///< of a weight of two forms: the columns of more bits
+    quell::buffer<std::uint16_t> order;          ///< with it: the columns of high_codes, then those of codes
 
     [[nodiscard]] std::vector<quell::io::tensor_to_write> tensors() const {
         std::vector<quell::io::tensor_to_write> all = {as_tensor("dequantized", quell::dtype::f32, dequantized)};
         if (codes) {
             all.push_back(as_tensor("codes", quell::dtype::i8, codes->codes));
             all.push_back(as_tensor("scales", quell::dtype::f32, codes->scales));
+        }
+        if (high_codes) {
+            all.push_back(as_tensor("high_codes", quell::dtype::i8, high_codes->codes));
+            all.push_back(as_tensor("high_scales", quell::dtype::f32, high_codes->scales));
+            all.push_back(as_tensor("high_zeros", quell::dtype::f32, high_codes->zeros));
+            all.push_back({.name = "order",
+                           .type = quell::dtype::u16,
+                           .shape = {order.size()},
+                           .bytes = std::as_bytes(std::span<const std::uint16_t>(order))});
         }
         if (codes && codes->zeros.rows() > 0) {
             all.push_back(as_tensor("zeros", quell::dtype::f32, codes->zeros));
@@ -61,9 +74,13 @@ struct layer_result {
 };
 
 result<layer_result> result_of(const quell::quant::linear& layer) {
-    layer_result r{.dequantized = quell::quant::weight(layer), .codes = {}};
+    layer_result r{.dequantized = quell::quant::weight(layer), .codes = {}, .high_codes = {}, .order = {}};
     if (const auto* q = std::get_if<quell::quant::quantized_linear>(&layer)) {
         QUELL_TRY(r.codes, quell::packing::unpack(q->packed()));
+    } else if (const auto* split = std::get_if<quell::quant::split_linear>(&layer)) {
+        QUELL_TRY(r.codes, quell::packing::unpack(split->low().packed()));
+        QUELL_TRY(r.high_codes, quell::packing::unpack(split->high().packed()));
+        r.order = quell::buffer<std::uint16_t>::copy_of(split->order());
     }
     return r;
 }
@@ -108,9 +125,10 @@ result<void> quantize_layer(const layer_options& options, const quell::quant::re
     QUELL_TRY_VOID(quell::io::write_safetensors(options.out, r.tensors(), {{"quell.recipe", how.name}}));
     std::printf("%s: weight [%zu, %zu]\n", how.name.c_str(), weight.rows(), weight.cols());
     if (r.codes) {
-        const std::size_t bytes = quell::packing::stored_bytes(r.codes->form, weight.rows(), weight.cols());
-        std::printf("bits          %d nominal, %.4f stored\n", r.codes->form.bits,
-                    8.0 * static_cast<double>(bytes) / static_cast<double>(weight.rows() * weight.cols()));
+        const quell::storage_bits stored = quell::quant::storage_of(*layer);
+        const auto weights = static_cast<double>(weight.rows() * weight.cols());
+        std::printf("bits          %.6g nominal, %.4f stored\n", static_cast<double>(stored.codes) / weights,
+                    8.0 * static_cast<double>(stored.bytes()) / weights);
     }
     print_errors("weight error", difference(weight, r.dequantized));
     if (inputs.rows() > 0) {

@@ -71,10 +71,7 @@ result<void> quantize_tables(transformer::model& m, int bits, const quell::execu
 
 /// Codes, scales and zeros of a linear as a file stores them.
 std::size_t stored_bytes(const quell::quant::linear& l) {
-    const auto* q = std::get_if<quell::quant::quantized_linear>(&l);
-    const quell::scheme form = q == nullptr ? quell::quant::float_weights : q->packed().form();
-    return quell::packing::stored_bytes(form, quell::quant::out_features(l), quell::quant::in_features(l)) +
-           (q == nullptr ? 0 : q->online().stored_bytes());
+    return quell::quant::storage_of(l).bytes();
 }
 
 /// The bytes of what is no site: embedding, head, gains and biases.
@@ -147,15 +144,17 @@ quantized describe_packed(transformer::model network, quell::model::plan decided
     for (std::size_t s = 0; s < graph.sites.size(); ++s) {
         const quell::site& site = graph.sites[s];
         const quell::model::site_plan& plan = q.decided.sites[s];
-        q.report.layers.push_back({.site = site.name,
-                                   .module = site.module,
-                                   .layer = site.layer,
-                                   .out_features = site.out_features,
-                                   .in_features = site.in_features,
-                                   .weights = plan.weights,
-                                   .activation_bits = plan.activations.bits,
-                                   .fallback = plan.fallback,
-                                   .stored_bytes = stored_bytes(*transformer::detail::linear_of(q.network, site))});
+        q.report.layers.push_back(
+            {.site = site.name,
+             .module = site.module,
+             .layer = site.layer,
+             .out_features = site.out_features,
+             .in_features = site.in_features,
+             .weights = plan.weights,
+             .activation_bits = plan.activations.bits,
+             .fallback = plan.fallback,
+             .stored_bytes = stored_bytes(*transformer::detail::linear_of(q.network, site)),
+             .stored = quell::quant::storage_of(*transformer::detail::linear_of(q.network, site))});
     }
     q.bytes = model_bytes(q);
     return q;

@@ -26,6 +26,50 @@ quell::quant::linear smoothed_linear() {
                                       inputs.view());
 }
 
+TEST(LinearTensors, OfTwoFormsSurviveAFile) {
+    const quell::matrix<float> w = random_matrix(24, 40, 1);
+    const quell::matrix<float> inputs = random_matrix(90, 40, 3);
+    const quell::quant::linear layer =
+        *quell::quant::make_linear(*quell::quant::find_recipe("squeeze10"), w.view(), {}, inputs.view());
+    quell::model::tensor_set tensors;
+    tensors.add_linear("a", layer);
+    const support::temporary_folder folder;
+    ASSERT_TRUE(quell::io::write_safetensors(folder.file("f.safetensors"), tensors.tensors(), {}));
+    const auto file = quell::io::safetensors_file::open(folder.file("f.safetensors"));
+    ASSERT_TRUE(file) << file.error().message;
+    std::map<std::string, tensor_view> views;
+    for (const char* name : {"a.packed", "a.packed_high", "a.order", "a.activations"}) {
+        ASSERT_NE(file->find(name), nullptr) << name;
+        views[name] = *file->find(name);
+    }
+    const quell::model::tensor_finder find = [&](const std::string& name) {
+        return views.contains(name) ? &views[name] : nullptr;
+    };
+    const auto read = quell::model::read_linear(find, "a");
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_TRUE(std::ranges::equal(quell::quant::weight(*read).elements(), quell::quant::weight(layer).elements()));
+
+    quell::model::site_plan decided{.name = "a",
+                                    .weights = quell::quant::find_recipe("squeeze10")->weights,
+                                    .activations = {},
+                                    .solver = {quell::rounding::staged{}}};
+    EXPECT_TRUE(check(decided, *read));
+    decided.solver = {quell::rounding::staged{.high = {.bits = 4}}};
+    EXPECT_EQ(
+        check(decided, *read).error().message,
+        "a: the plan says 4 bit symmetric, f32 scale per channel, the packed weight is 4 bit zero_point, f16 scale "
+        "per 128");
+    decided.solver = {};
+    EXPECT_EQ(check(decided, *read).error().message, "a: of plan and packed weight one has two forms, the other one");
+
+    views["a.order"].type = quell::dtype::f16;
+    EXPECT_EQ(quell::model::read_linear(find, "a").error().message,
+              "tensor \"a.order\" is F16 [40], not U16 of one dimension");
+    views.erase("a.packed_high");
+    views["a.order"].type = quell::dtype::u16;
+    EXPECT_EQ(quell::model::read_linear(find, "a").error().message, "tensor \"a.packed_high\" is missing");
+}
+
 TEST(LinearTensors, SurviveAFileAndAreUsedInPlace) {
     const support::temporary_folder folder;
     const quell::quant::linear integers = smoothed_linear();

@@ -286,6 +286,40 @@ TEST(Plan, KnowsNoImportanceBehindARotation) {
               "plan: site blk.0.q: the importance of channels that a rotation mixes");
 }
 
+TEST(PlanJson, KnowsTheOptionsOfBinarySolvers) {
+    const fake_engine engine;
+    const auto status_of = [&](const char* recipe, std::initializer_list<std::pair<const char*, const char*>> edits) {
+        std::string edited = to_text(plan_for(engine.graph, recipe));
+        for (const auto& [from, to] : edits) {
+            edited = replaced(edited, from, to);
+        }
+        const auto read = plan_from_text(edited, "p.json");
+        EXPECT_TRUE(read) << read.error().message;
+        EXPECT_EQ(to_text(*read), edited);
+        const auto status = check(*read, engine.graph);
+        return status ? std::string() : status.error().message;
+    };
+    EXPECT_EQ(status_of("squeeze10", {{R"("salience": "pbar")", R"("salience": "pbar_compensated")"},
+                                      {R"("first_stage": "none")", R"("first_stage": "gptq")"},
+                                      {R"("share": 0.2)", R"("share": 0.3)"},
+                                      {R"("rounds": 2)", R"("rounds": 4)"}}),
+              "");
+    EXPECT_EQ(status_of("pb-llm-20", {{R"("salience": "hessian")", R"("salience": "magnitude")"}}), "");
+    EXPECT_EQ(status_of("billm", {{R"("most_columns": 48)", R"("most_columns": 16)"}}), "");
+    const std::string site = "plan: site blk.0.q: ";
+    EXPECT_EQ(status_of("squeeze10", {{R"("share": 0.2)", R"("share": 1.2)"}}),
+              site + "staged takes a share in 0 ... 1, 0 ... 100 rounds and a damping in 0 ... 1000");
+    EXPECT_EQ(status_of("squeeze10", {{R"("bits": 1)", R"("bits": 4)"}}),
+              site + "binary rounding takes one bit, signs with a scale and perhaps a mean");
+    EXPECT_EQ(status_of("squeeze10", {{R"("bits": 4)", R"("bits": 5)"}}).rfind(site + "no packed layout", 0), 0U);
+    EXPECT_EQ(status_of("billm", {{R"("bits": 32)", R"("bits": 8)"}}),
+              site + "a simulated weight takes activations in float");
+    EXPECT_EQ(status_of("billm", {{R"("most_columns": 48)", R"("most_columns": 0)"}}),
+              site + "billm takes at least one salient column and a damping in 0 ... 1000");
+    EXPECT_EQ(status_of("pb-llm-20", {{R"("share": 0.2)", R"("share": -0.2)"}}),
+              site + "masked-binary takes a share in 0 ... 1 and a damping in 0 ... 1000");
+}
+
 TEST(PlanJson, MissingSitesAreNamed) {
     const fake_engine engine;
     plan decided = plan_for(engine.graph, "rtn-w8a8");

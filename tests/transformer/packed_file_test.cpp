@@ -82,7 +82,7 @@ TEST(PackedFile, ComputesTheSameBitsAsTheModelInMemory) {
     const std::string path = folder.path("m.safetensors");
     quell::thread_pool pool(2);
     for (const bool qwen2 : {false, true}) {
-        for (const char* recipe : {"fp32", "static-w8a8", "rtn-w4a8-g32", "smoothquant-w8a8"}) {
+        for (const char* recipe : {"fp32", "static-w8a8", "rtn-w4a8-g32", "smoothquant-w8a8", "squeeze10", "billm"}) {
             const auto base = support::network_of(random_model(shape_of(qwen2, !qwen2)));
             const packed_model m = quantized(base, recipe, qwen2);
             save_or_fail(path, m);

@@ -19,6 +19,7 @@
 #include "quell/packing/pack.hpp"
 #include "quell/quant/any_quantizer.hpp"
 #include "quell/quant/make_linear.hpp"
+#include "quell/quant/rounded_weight.hpp"
 #include "quell/quant/transform_choice.hpp"
 #include "quell/stats/finite.hpp"
 #include "quell/transforms/folding.hpp"
@@ -290,25 +291,29 @@ private:
         decided.activations = quant::calibrated(decided.activations, records_[i].stats, change);
         const std::size_t rank = rank_of_input(i);
         const matrix_view<const float> integer_part = w.block(0, rank, w.rows(), w.cols() - rank);
-        QUELL_TRY(const quantized codes, decided.solver.solve(integer_part, decided.weights,
-                                                              knowledge_for(decided.solver, i), options_.threads));
-        const rounding_cost cost = measure_rounding(w, codes, change, options_.threads);
+        QUELL_TRY(
+            const quant::rounded_weight rounded,
+            decided.solver.round(integer_part, decided.weights, knowledge_for(decided.solver, i), options_.threads));
+        const auto* codes = std::get_if<quantized>(&rounded);
+        const rounding_cost cost = codes != nullptr ? measure_rounding(w, *codes, change, options_.threads)
+                                                    : measure_rounding(w, quant::dequantized(rounded), change);
         quant::online_input online = online_of(s, change);
         report.weight_error = cost.error;
         report.clip_share =
             w.empty() ? 0.0 : static_cast<double>(cost.clipped) / static_cast<double>(w.rows() * w.cols());
-        report.stored_bytes = packing::stored_bytes(decided.weights, w.rows(), w.cols() - rank) +
-                              packing::stored_bytes(quant::float_weights, w.rows(), rank) + online.stored_bytes();
-        QUELL_TRY(packing::packed_matrix packed, packing::pack(codes, options_.threads));
         QUELL_TRY(const buffer<float> bias, network_.bias(s));
         std::optional<packing::packed_matrix> float_columns;
         if (rank > 0) {
             float_columns = packing::pack_f32(w.block(0, 0, w.rows(), rank), options_.threads);
         }
-        QUELL_TRY(quant::quantized_linear layer,
-                  quant::quantized_linear::make(std::move(packed), decided.activations, bias, std::move(online),
-                                                std::move(float_columns)));
-        linears_[s] = std::move(layer);
+        QUELL_TRY(linears_[s],
+                  quant::linear_of(rounded, {decided.activations, bias, std::move(online), std::move(float_columns)},
+                                   options_.threads));
+        report.stored = quant::storage_of(*linears_[s]);
+        if (const auto* simulated = std::get_if<rounding::simulated>(&rounded)) {
+            report.stored = simulated->stored;
+        }
+        report.stored_bytes = report.stored.bytes();
         report.output_error = compare_outputs(s, w, bias, change);
         return {};
     }

@@ -3,6 +3,8 @@
 /// Quantized and float linears as tensors of a safetensors file, ready to be mapped and used without a copy:
 ///
 ///   NAME.packed         U8, the blob of the weight (packing/blob.hpp)
+///   NAME.packed_high    U8, a second blob, of the columns of more bits; where the weight has two forms
+///   NAME.order          U16 [in], with it: the inputs in the order of the columns, those of more bits first
 ///   NAME.bias           F32 [out], where there is one
 ///   NAME.channel_scale  F32 [in], where the input is multiplied by it
 ///   NAME.float_columns  U8, the blob of the first columns, where they stay in float
@@ -25,6 +27,7 @@
 #include "quell/report/names.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -57,6 +60,13 @@ public:
         add_bytes(name + ".packed", arrays.weight);
         if (!arrays.float_columns.empty()) {
             add_bytes(name + ".float_columns", arrays.float_columns);
+        }
+        if (!arrays.order.empty()) {
+            add_bytes(name + ".packed_high", arrays.high_weight);
+            tensors_.push_back({.name = name + ".order",
+                                .type = dtype::u16,
+                                .shape = {arrays.order.size()},
+                                .bytes = std::as_bytes(arrays.order)});
         }
         if (!arrays.bias.empty()) {
             add_vector(name + ".bias", arrays.bias);
@@ -148,6 +158,22 @@ namespace detail {
     return form;
 }
 
+/// Empty where there is no such tensor.
+[[nodiscard]] inline result<buffer<std::uint16_t>> read_order(const tensor_finder& find, const std::string& name) {
+    const io::tensor_view* found = find(name);
+    if (found == nullptr) {
+        return buffer<std::uint16_t>();
+    }
+    if (found->type != dtype::u16 || found->shape.size() != 1 || found->bytes.empty()) {
+        return tensor_error(errc::bad_format, name,
+                            "is " + std::string(traits(found->type).name) + " " + io::to_text(found->shape) +
+                                ", not U16 of one dimension");
+    }
+    buffer<std::uint16_t> order(found->bytes.size() / sizeof(std::uint16_t));
+    std::memcpy(order.data(), found->bytes.data(), order.size_bytes());
+    return order;
+}
+
 [[nodiscard]] inline result<transforms::rotation> read_rotation(const tensor_finder& find, const std::string& name) {
     if (find(name) == nullptr) {
         return transforms::rotation::none;
@@ -174,7 +200,14 @@ namespace detail {
     QUELL_TRY(const buffer<float> channel_scale, detail::read_optional_vector(find, name + ".channel_scale"));
     QUELL_TRY(const quant::activation_scheme activations, detail::read_activations(find, name + ".activations"));
     QUELL_TRY(const transforms::rotation rotation, detail::read_rotation(find, name + ".rotation"));
+    QUELL_TRY(const buffer<std::uint16_t> order, detail::read_order(find, name + ".order"));
+    std::span<const std::byte> high_weight;
+    if (!order.empty()) {
+        QUELL_TRY(high_weight, detail::read_bytes(find, name + ".packed_high"));
+    }
     auto layer = quant::map_linear({.weight = weight,
+                                    .high_weight = high_weight,
+                                    .order = order,
                                     .bias = bias,
                                     .channel_scale = channel_scale,
                                     .rotation = rotation,
@@ -183,15 +216,31 @@ namespace detail {
     return layer ? std::move(layer) : layer.error().in("tensor " + io::quoted(name + ".packed"));
 }
 
+namespace detail {
+
+[[nodiscard]] inline result<void> check_form(const site_plan& decided, const scheme& wanted, const scheme& found) {
+    if (wanted != found) {
+        return error{errc::bad_format, decided.name + ": the plan says " + report::describe(wanted) +
+                                           ", the packed weight is " + report::describe(found)};
+    }
+    return {};
+}
+
+}  // namespace detail
+
 /// Whether a linear of a file is the one that the plan in the same file decided.
 ///
 /// Errors   errc::bad_format, saying what each of the two claims; the caller adds the file.
 [[nodiscard]] inline result<void> check(const site_plan& decided, const quant::linear& layer) {
-    const auto* q = std::get_if<quant::quantized_linear>(&layer);
-    const scheme weights = q == nullptr ? quant::float_weights : q->packed().form();
-    if (weights != decided.weights) {
-        return error{errc::bad_format, decided.name + ": the plan says " + report::describe(decided.weights) +
-                                           ", the packed weight is " + report::describe(weights)};
+    const auto* staged = std::get_if<rounding::staged>(&decided.solver.policy);
+    if ((staged != nullptr && !decided.is_float()) != std::holds_alternative<quant::split_linear>(layer)) {
+        return error{errc::bad_format, decided.name + ": of plan and packed weight one has two forms, the other one"};
+    }
+    const quant::linear_forms found = quant::forms_of(layer);
+    QUELL_TRY_VOID(detail::check_form(decided, decided.solver.simulates() ? quant::float_weights : decided.weights,
+                                      found.weights));
+    if (staged != nullptr && !decided.is_float()) {
+        QUELL_TRY_VOID(detail::check_form(decided, staged->high, found.high));
     }
     const quant::activation_scheme activations = quant::arrays_of(layer).activations;
     if (activations != decided.activations) {

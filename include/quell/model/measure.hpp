@@ -81,6 +81,17 @@ inline void measure_rows(matrix_view<const float> w, const quantized& q, std::si
     return sum;
 }
 
+/// The error alone, of a weight whose codes have no one form.
+[[nodiscard]] inline rounding_cost measure_rounding(matrix_view<const float> w, matrix<float> rounded,
+                                                    const quant::input_change& change) {
+    matrix<float> exact = matrix<float>::copy_of(w);
+    change.undo_on_weight(exact.view());
+    change.undo_on_weight(rounded.view());
+    rounding_cost cost;
+    cost.error.add(exact.elements(), rounded.elements());
+    return cost;
+}
+
 /// The outputs of two linears, each for its own form of the same rows.
 struct compared_linear {
     const quant::linear& layer;

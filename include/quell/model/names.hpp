@@ -8,6 +8,8 @@
 #include "quell/report/names.hpp"
 #include "quell/rounding/clip_search.hpp"
 #include "quell/rounding/gptq.hpp"
+#include "quell/rounding/salience.hpp"
+#include "quell/rounding/staged.hpp"
 #include "quell/transforms/hadamard.hpp"
 
 #include <array>
@@ -44,6 +46,18 @@ template <>
 inline constexpr std::array words_of<rounding::column_order>{
     named<rounding::column_order>{rounding::column_order::natural, "natural"},
     named<rounding::column_order>{rounding::column_order::activation, "activation"}};
+
+template <>
+inline constexpr std::array words_of<rounding::salience>{
+    named<rounding::salience>{rounding::salience::magnitude, "magnitude"},
+    named<rounding::salience>{rounding::salience::hessian, "hessian"},
+    named<rounding::salience>{rounding::salience::pbar, "pbar"},
+    named<rounding::salience>{rounding::salience::pbar_compensated, "pbar_compensated"}};
+
+template <>
+inline constexpr std::array words_of<rounding::first_stage>{
+    named<rounding::first_stage>{rounding::first_stage::none, "none"},
+    named<rounding::first_stage>{rounding::first_stage::gptq, "gptq"}};
 
 template <>
 inline constexpr std::array words_of<transforms::rotation>{

@@ -178,6 +178,35 @@ template <typename Planned, typename Named>
     return {};
 }
 
+[[nodiscard]] inline bool is_damping(double damping) {
+    return damping >= 0.0 && damping <= 1000.0;
+}
+
+[[nodiscard]] inline result<void> check_staged(const rounding::staged& solver, const scheme& form) {
+    if (!(solver.share >= 0.0 && solver.share <= 1.0) || solver.rounds < 0 || solver.rounds > 100 ||
+        !is_damping(solver.damping)) {
+        return error{errc::bad_value, "staged takes a share in 0 ... 1, 0 ... 100 rounds and a damping in 0 ... 1000"};
+    }
+    QUELL_TRY_VOID(rounding::check_integer_form(solver.high));
+    QUELL_TRY_VOID(check_clip(solver.clip));
+    return rounding::check_binary_form(form);
+}
+
+[[nodiscard]] inline result<void> check_masked(const rounding::masked_binary& solver, const scheme& form) {
+    if (!(solver.share >= 0.0 && solver.share <= 1.0) || !is_damping(solver.damping)) {
+        return error{errc::bad_value, "masked-binary takes a share in 0 ... 1 and a damping in 0 ... 1000"};
+    }
+    QUELL_TRY_VOID(rounding::check_integer_form(solver.high));
+    return rounding::check_binary_form(form);
+}
+
+[[nodiscard]] inline result<void> check_billm(const rounding::billm& solver, const scheme& form) {
+    if (solver.most_columns == 0 || !is_damping(solver.damping)) {
+        return error{errc::bad_value, "billm takes at least one salient column and a damping in 0 ... 1000"};
+    }
+    return rounding::check_binary_form(form);
+}
+
 [[nodiscard]] inline result<void> check_options(const quant::any_solver& solver, const scheme& form) {
     if (const auto* gptq = std::get_if<rounding::gptq>(&solver.policy)) {
         QUELL_TRY_VOID(check_clip(gptq->clip));
@@ -193,6 +222,18 @@ template <typename Planned, typename Named>
     if (const auto* imatrix = std::get_if<rounding::imatrix>(&solver.policy)) {
         QUELL_TRY_VOID(check_fit(imatrix->fit));
         return rounding::check_real_form(form);
+    }
+    if (const auto* staged = std::get_if<rounding::staged>(&solver.policy)) {
+        return check_staged(*staged, form);
+    }
+    if (const auto* masked = std::get_if<rounding::masked_binary>(&solver.policy)) {
+        return check_masked(*masked, form);
+    }
+    if (const auto* billm = std::get_if<rounding::billm>(&solver.policy)) {
+        return check_billm(*billm, form);
+    }
+    if (std::holds_alternative<rounding::binary>(solver.policy)) {
+        return rounding::check_binary_form(form);
     }
     return check_clip(std::get<rounding::rtn>(solver.policy).clip);
 }
@@ -265,13 +306,19 @@ template <typename Planned, typename Named>
 
 [[nodiscard]] inline result<void> check_site(const site& s, const site_plan& decided) {
     QUELL_TRY_VOID(quant::check(decided.activations));
-    if (decided.is_float() != decided.activations.is_float()) {
-        return error{errc::unsupported, "weights and activations are both in float or both in integers"};
+    const bool runs_in_float = decided.is_float() || decided.solver.simulates();
+    if (runs_in_float != decided.activations.is_float()) {
+        return error{errc::unsupported, decided.is_float() == runs_in_float
+                                            ? "weights and activations are both in float or both in integers"
+                                            : "a simulated weight takes activations in float"};
     }
     if (decided.is_float()) {
         return {};
     }
     QUELL_TRY_VOID(check_options(decided.solver, decided.weights));
+    if (const auto* staged = std::get_if<rounding::staged>(&decided.solver.policy)) {
+        QUELL_TRY_VOID(packing::panel_shape_of(staged->high, s.out_features, s.in_features));
+    }
     QUELL_TRY_VOID(packing::panel_shape_of(decided.weights, s.out_features, s.in_features));
     return {};
 }

@@ -87,6 +87,34 @@ requires(std::same_as<std::remove_const_t<Policy>, rounding::imatrix>) void opti
     visit("fit_lines", policy.fit.lines);
 }
 
+template <typename Visit, typename Policy>
+requires(std::same_as<std::remove_const_t<Policy>, rounding::staged>) void options(Visit& visit, Policy& policy) {
+    visit("high", policy.high);
+    visit("share", policy.share);
+    visit("salience", policy.by);
+    visit("first_stage", policy.first);
+    visit("rounds", policy.rounds);
+    visit("damping", policy.damping);
+    visit("clip_norm", policy.clip.norm);
+    visit("clip_grid", policy.clip.grid);
+    visit("clip_candidates", policy.clip.candidates);
+}
+
+template <typename Visit, typename Policy>
+requires(std::same_as<std::remove_const_t<Policy>, rounding::masked_binary>) void options(Visit& visit,
+                                                                                          Policy& policy) {
+    visit("high", policy.high);
+    visit("share", policy.share);
+    visit("salience", policy.by);
+    visit("damping", policy.damping);
+}
+
+template <typename Visit, typename Policy>
+requires(std::same_as<std::remove_const_t<Policy>, rounding::billm>) void options(Visit& visit, Policy& policy) {
+    visit("most_columns", policy.most_columns);
+    visit("damping", policy.damping);
+}
+
 template <typename... Policies>
 void policy_fields(report::json_writer& visit, const std::variant<Policies...>& chosen) {
     std::visit(

@@ -9,11 +9,16 @@
 #include "quell/quant/concepts.hpp"
 #include "quell/quant/policies.hpp"
 #include "quell/quant/quantizer.hpp"
+#include "quell/quant/rounded_weight.hpp"
 #include "quell/rounding/awq.hpp"
+#include "quell/rounding/billm.hpp"
+#include "quell/rounding/binary.hpp"
 #include "quell/rounding/gptq.hpp"
 #include "quell/rounding/hqq.hpp"
 #include "quell/rounding/imatrix.hpp"
+#include "quell/rounding/masked_binary.hpp"
 #include "quell/rounding/rtn.hpp"
+#include "quell/rounding/staged.hpp"
 #include "quell/stats/absmax.hpp"
 #include "quell/stats/channel_magnitude.hpp"
 #include "quell/stats/token_energy.hpp"
@@ -21,9 +26,11 @@
 #include <concepts>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 namespace quell::quant {
@@ -101,6 +108,14 @@ template <>
 inline constexpr std::string_view policy_name<rounding::awq> = "awq";
 template <>
 inline constexpr std::string_view policy_name<rounding::imatrix> = "imatrix";
+template <>
+inline constexpr std::string_view policy_name<rounding::binary> = "binary";
+template <>
+inline constexpr std::string_view policy_name<rounding::staged> = "staged";
+template <>
+inline constexpr std::string_view policy_name<rounding::masked_binary> = "masked-binary";
+template <>
+inline constexpr std::string_view policy_name<rounding::billm> = "billm";
 
 namespace detail {
 
@@ -154,7 +169,9 @@ inline void select_collectors(any_stats& seen, const any_transform& transform, c
 }
 
 struct any_solver {
-    std::variant<rounding::rtn, rounding::gptq, rounding::hqq, rounding::awq, rounding::imatrix> policy;
+    std::variant<rounding::rtn, rounding::gptq, rounding::hqq, rounding::awq, rounding::imatrix, rounding::binary,
+                 rounding::staged, rounding::masked_binary, rounding::billm>
+        policy;
 
     [[nodiscard]] std::string_view name() const { return detail::name_of(policy); }
     [[nodiscard]] bool needs_gram() const {
@@ -174,7 +191,43 @@ struct any_solver {
 
     [[nodiscard]] result<quantized> solve(matrix_view<const float> w, const scheme& form,
                                           const rounding::input_knowledge& known, const executor& threads) const {
-        return std::visit([&](const auto& p) { return p.solve(w, form, known, threads); }, policy);
+        return std::visit(
+            [&](const auto& p) -> result<quantized> {
+                if constexpr (rounding::solver<std::decay_t<decltype(p)>>) {
+                    return p.solve(w, form, known, threads);
+                } else {
+                    return error{errc::unsupported,
+                                 "codes of one form cannot hold what " + std::string(name()) + " makes of a weight"};
+                }
+            },
+            policy);
+    }
+
+    /// Whatever the policy makes of a weight.
+    [[nodiscard]] result<rounded_weight> round(matrix_view<const float> w, const scheme& form,
+                                               const rounding::input_knowledge& known, const executor& threads) const {
+        return std::visit(
+            [&](const auto& p) -> result<rounded_weight> {
+                using solver = std::decay_t<decltype(p)>;
+                if constexpr (rounding::split_solver<solver>) {
+                    QUELL_TRY(split_quantized q, p.solve_split(w, form, known, threads));
+                    return rounded_weight(std::move(q));
+                } else if constexpr (rounding::simulating_solver<solver>) {
+                    QUELL_TRY(rounding::simulated s, p.simulate(w, form, known, threads));
+                    return rounded_weight(std::move(s));
+                } else {
+                    QUELL_TRY(quantized q, p.solve(w, form, known, threads));
+                    return rounded_weight(std::move(q));
+                }
+            },
+            policy);
+    }
+    /// Whether the result has one form, and whether only floats can run it.
+    [[nodiscard]] bool has_one_form() const {
+        return std::visit([](const auto& p) { return rounding::solver<std::decay_t<decltype(p)>>; }, policy);
+    }
+    [[nodiscard]] bool simulates() const {
+        return std::visit([](const auto& p) { return rounding::simulating_solver<std::decay_t<decltype(p)>>; }, policy);
     }
 };
 

@@ -14,6 +14,7 @@
 #include "quell/kernels/table.hpp"
 #include "quell/quant/float_linear.hpp"
 #include "quell/quant/quantized_linear.hpp"
+#include "quell/quant/split_linear.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -27,7 +28,7 @@
 namespace quell::quant {
 inline namespace QUELL_BASELINE {
 
-using linear = std::variant<float_linear, quantized_linear>;
+using linear = std::variant<float_linear, quantized_linear, split_linear>;
 
 [[nodiscard]] inline std::size_t out_features(const linear& layer) {
     return std::visit([](const auto& l) { return l.out_features(); }, layer);
@@ -66,11 +67,14 @@ struct activation_block {
     std::size_t room;   ///< floats for one worker
     std::size_t bytes;  ///< with room to align the start
 
+    activation_block(const online_input& online, std::size_t in_features, std::size_t rows)
+        : stride(in_features),
+          rooms_at(online.empty() ? 0 : kernels::round_up(rows * stride * sizeof(float), 64)),
+          room(room_of(online.rotation.shape(), 0)),
+          bytes(online.empty() ? 0 : end_of_rooms(rows)) {}
+
     activation_block(const float_linear& layer, std::size_t rows)
-        : stride(layer.in_features()),
-          rooms_at(layer.online().empty() ? 0 : kernels::round_up(rows * stride * sizeof(float), 64)),
-          room(room_of(layer.online().rotation.shape(), 0)),
-          bytes(layer.online().empty() ? 0 : end_of_rooms(rows)) {}
+        : activation_block(layer.online(), layer.in_features(), rows) {}
 
     activation_block(const quantized_linear& layer, std::size_t rows)
         : activation_block(layer.packed().panels().shape, layer.online().rotation.shape(),
@@ -95,6 +99,21 @@ private:
     }
 };
 
+/// The workspace of a split linear: the input as changed online, the same in the order of the columns, and what each
+/// part needs.
+struct split_block {
+    std::size_t ordered_at;
+    std::size_t high_at;
+    std::size_t low_at;
+    std::size_t bytes;  ///< with room to align the start
+
+    split_block(const split_linear& layer, std::size_t rows)
+        : ordered_at(kernels::round_up(activation_block(layer.online(), layer.in_features(), rows).bytes, 64)),
+          high_at(ordered_at + kernels::round_up(rows * layer.in_features() * sizeof(float), 64)),
+          low_at(high_at + activation_block(layer.high(), rows).bytes),
+          bytes(low_at + activation_block(layer.low(), rows).bytes + 63) {}
+};
+
 inline std::byte* aligned(std::byte* memory) {
     const auto address = reinterpret_cast<std::uintptr_t>(memory);
     return memory + (kernels::round_up(address, 64) - address);
@@ -107,6 +126,11 @@ inline bool share_activations(const float_linear& a, const float_linear& b) {
 inline bool share_activations(const quantized_linear& a, const quantized_linear& b) {
     return a.activations() == b.activations() && a.packed().panels().shape.group == b.packed().panels().shape.group &&
            a.float_features() == b.float_features() && a.online() == b.online();
+}
+inline bool share_activations(const split_linear& a, const split_linear& b) {
+    return share_activations(a.high(), b.high()) && share_activations(a.low(), b.low()) && a.online() == b.online() &&
+           std::equal(a.order().begin(), a.order().end(), b.order().begin(), b.order().end()) &&
+           a.high().in_features() == b.high().in_features();
 }
 inline bool share_activations(const linear& a, const linear& b) {
     return std::visit(
@@ -206,20 +230,21 @@ inline prepared_activations prepare(const quantized_linear& layer, matrix_view<c
     return {x, args.codes, args.stride, args.scales, args.sums, shape.groups()};
 }
 
-inline prepared_activations prepare(const float_linear& layer, matrix_view<const float> x,
-                                    std::span<std::byte> workspace, const executor& threads) {
-    if (layer.online().empty()) {
-        return {.x = x};
+/// x as a linear in float meets it: x itself, or its changed rows in the workspace.
+inline matrix_view<const float> change_rows(const online_input& online, matrix_view<const float> x,
+                                            std::span<std::byte> workspace, const executor& threads) {
+    if (online.empty()) {
+        return x;
     }
-    const activation_block block(layer, x.rows());
+    const activation_block block(online, x.cols(), x.rows());
     QUELL_EXPECTS(workspace.size() >= block.bytes, "a workspace of workspace_bytes()");
     std::byte* memory = aligned(workspace.data());
-    const transforms::hadamard& rotation = layer.online().rotation;
+    const transforms::hadamard& rotation = online.rotation;
     const kernels::hadamard_args args{
         .x = x.data(),
         .ldx = x.stride(),
         .rows = x.rows(),
-        .channel_scale = layer.online().scale.data(),
+        .channel_scale = online.scale.data(),
         .shape = rotation.empty() ? kernels::hadamard_shape{1, 1, x.cols()} : rotation.shape(),
         .signs = rotation.signs().data(),
         .y = reinterpret_cast<float*>(memory),
@@ -231,7 +256,45 @@ inline prepared_activations prepare(const float_linear& layer, matrix_view<const
         own.scratch = rooms + worker * block.room;
         kernels::best().hadamard_rows(own, begin, end);
     });
-    return {.x = {args.y, x.rows(), x.cols(), block.stride}};
+    return {args.y, x.rows(), x.cols(), block.stride};
+}
+
+inline prepared_activations prepare(const float_linear& layer, matrix_view<const float> x,
+                                    std::span<std::byte> workspace, const executor& threads) {
+    return {.x = change_rows(layer.online(), x, workspace, threads)};
+}
+
+/// What the linears of one input share: of a split linear, codes for each part.
+struct shared_activations {
+    prepared_activations first;
+    prepared_activations second = {};
+};
+
+template <typename Layer>
+shared_activations prepare_shared(const Layer& layer, matrix_view<const float> x, std::span<std::byte> workspace,
+                                  const executor& threads) {
+    return {.first = prepare(layer, x, workspace, threads)};
+}
+
+inline shared_activations prepare_shared(const split_linear& layer, matrix_view<const float> x,
+                                         std::span<std::byte> workspace, const executor& threads) {
+    const split_block block(layer, x.rows());
+    QUELL_EXPECTS(workspace.size() >= block.bytes, "a workspace of workspace_bytes()");
+    const std::span<std::byte> memory =
+        workspace.subspan(static_cast<std::size_t>(aligned(workspace.data()) - workspace.data()), block.bytes - 63);
+    const matrix_view<const float> changed = change_rows(layer.online(), x, memory, threads);
+    const matrix_view<float> ordered(reinterpret_cast<float*>(memory.data() + block.ordered_at), x.rows(), x.cols());
+    const std::span<const std::uint16_t> order = layer.order();
+    for_row_ranges(x.rows(), x.cols(), threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+        for (std::size_t r = begin; r < end; ++r) {
+            const float* from = changed.row(r).data();
+            std::transform(order.begin(), order.end(), ordered.row(r).data(), [&](std::size_t c) { return from[c]; });
+        }
+    });
+    const std::size_t high = layer.high().in_features();
+    return {.first = prepare(layer.high(), ordered.block(0, 0, x.rows(), high), memory.subspan(block.high_at), threads),
+            .second = prepare(layer.low(), ordered.block(0, high, x.rows(), x.cols() - high),
+                              memory.subspan(block.low_at), threads)};
 }
 
 struct tile {
@@ -264,8 +327,9 @@ inline void multiply(const float_linear& layer, const prepared_activations& a, m
     multiply_f32(layer.panels(), a.x, layer.bias(), y, t);
 }
 
-inline void multiply(const quantized_linear& layer, const prepared_activations& a, matrix_view<float> y,
-                     const tile& t) {
+/// The columns in float come first.
+inline void multiply(const quantized_linear& layer, const prepared_activations& a, matrix_view<float> y, const tile& t,
+                     bool accumulate = false) {
     if (layer.float_columns()) {
         multiply_f32(layer.float_columns()->panels(), a.x, {}, y, t);
     }
@@ -282,9 +346,19 @@ inline void multiply(const quantized_linear& layer, const prepared_activations& 
         .bias = layer.bias().data(),
         .y = y.data() + t.row * y.stride(),
         .ldy = y.stride(),
-        .accumulate = layer.float_columns().has_value(),
+        .accumulate = accumulate || layer.float_columns().has_value(),
     };
     kernels::best().gemm(args, t.panel_begin, t.panel_end);
+}
+
+template <typename Layer>
+void multiply_shared(const Layer& layer, const shared_activations& a, matrix_view<float> y, const tile& t) {
+    multiply(layer, a.first, y, t);
+}
+inline void multiply_shared(const split_linear& layer, const shared_activations& a, matrix_view<float> y,
+                            const tile& t) {
+    multiply(layer.high(), a.first, y, t);
+    multiply(layer.low(), a.second, y, t, true);
 }
 
 inline std::size_t panels_of(const linear& layer) {
@@ -300,25 +374,27 @@ inline std::size_t row_step_of(const linear& layer) {
 /// The products of those calls that share one set of activations, cut into tiles over rows and panels of all of them.
 class shared_product {
 public:
-    shared_product(std::span<const linear_call> calls, std::uint64_t members, const prepared_activations& a,
-                   const executor& threads)
+    shared_product(std::span<const linear_call> calls, std::uint64_t members, std::size_t rows,
+                   const shared_activations& a, const executor& threads)
         : calls_(calls),
           members_(members),
+          rows_(rows),
           a_(a),
           panels_(sum([](const linear& layer) { return panels_of(layer); })),
-          threads_(panels_ * kernels::panel_rows * a.x.cols() * a.x.rows() < parallel_products ? executor{} : threads),
-          cut_(panels_, a.x.rows(), a.codes == nullptr ? a.x.cols() * sizeof(float) : a.stride,
+          threads_(panels_ * kernels::panel_rows * cols_of(a) * rows < parallel_products ? executor{} : threads),
+          cut_(panels_, rows, a.first.codes == nullptr ? cols_of(a) * sizeof(float) : a.first.stride + a.second.stride,
                row_step_of(*calls[static_cast<std::size_t>(std::countr_zero(members))].layer), threads_.concurrency()) {
     }
 
     void run() const {
         const std::size_t panel_tiles = sum([&](const linear& layer) { return cut_.panel_tiles(panels_of(layer)); });
-        const std::size_t row_tiles = cut_.row_tiles(a_.x.rows());
+        const std::size_t row_tiles = cut_.row_tiles(rows_);
         threads_.parallel_for(panel_tiles * row_tiles,
                               [&](std::size_t i) { run_tile(i / row_tiles, i % row_tiles * cut_.rows); });
     }
 
 private:
+    static std::size_t cols_of(const shared_activations& a) { return a.first.x.cols() + a.second.x.cols(); }
     [[nodiscard]] bool takes_part(std::size_t call) const { return (members_ >> call & 1U) != 0; }
 
     template <typename Size>
@@ -335,9 +411,9 @@ private:
         for (std::size_t c = 0; c < calls_.size(); ++c) {
             const std::size_t count = takes_part(c) ? panels_of(*calls_[c].layer) : 0;
             if (at < cut_.panel_tiles(count)) {
-                const tile t{row, std::min(cut_.rows, a_.x.rows() - row), at * cut_.panels,
+                const tile t{row, std::min(cut_.rows, rows_ - row), at * cut_.panels,
                              std::min((at + 1) * cut_.panels, count)};
-                std::visit([&](const auto& layer) { multiply(layer, a_, calls_[c].y, t); }, *calls_[c].layer);
+                std::visit([&](const auto& layer) { multiply_shared(layer, a_, calls_[c].y, t); }, *calls_[c].layer);
                 return;
             }
             at -= cut_.panel_tiles(count);
@@ -346,7 +422,8 @@ private:
 
     std::span<const linear_call> calls_;
     std::uint64_t members_;
-    const prepared_activations& a_;
+    std::size_t rows_;
+    const shared_activations& a_;
     std::size_t panels_;
     executor threads_;
     tiling cut_;
@@ -365,7 +442,12 @@ private:
 
 /// What `forward` needs for up to `rows` rows; `forward_shared` needs the largest of its linears.
 [[nodiscard]] inline std::size_t workspace_bytes(const linear& layer, std::size_t rows) {
-    return std::visit([&](const auto& l) { return detail::activation_block(l, rows).bytes; }, layer);
+    if (const auto* split = std::get_if<split_linear>(&layer)) {
+        return detail::split_block(*split, rows).bytes;
+    }
+    const auto* q = std::get_if<quantized_linear>(&layer);
+    return q != nullptr ? detail::activation_block(*q, rows).bytes
+                        : detail::activation_block(*std::get_if<float_linear>(&layer), rows).bytes;
 }
 
 /// y = layer(x) for each call: bit for bit what separate `forward`s give.
@@ -385,8 +467,9 @@ inline void forward_shared(std::span<const linear_call> calls, matrix_view<const
             continue;
         }
         const std::uint64_t members = detail::sharing(calls, c);
-        const auto a = std::visit([&](const auto& l) { return detail::prepare(l, x, workspace, threads); }, layer);
-        detail::shared_product(calls, members, a, threads).run();
+        const auto a =
+            std::visit([&](const auto& l) { return detail::prepare_shared(l, x, workspace, threads); }, layer);
+        detail::shared_product(calls, members, x.rows(), a, threads).run();
         finished |= members;
     }
 }

@@ -12,8 +12,10 @@
 #include "quell/quant/float_linear.hpp"
 #include "quell/quant/forward.hpp"
 #include "quell/quant/quantized_linear.hpp"
+#include "quell/quant/split_linear.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <utility>
@@ -22,11 +24,28 @@
 namespace quell::quant {
 inline namespace QUELL_BASELINE {
 
+/// In which forms a linear keeps its weight; `high` is that of the columns of more bits, where there are two forms.
+struct linear_forms {
+    scheme weights;
+    scheme high;
+};
+
+[[nodiscard]] inline linear_forms forms_of(const linear& layer) {
+    if (const auto* s = std::get_if<split_linear>(&layer)) {
+        return {s->low().packed().form(), s->high().packed().form()};
+    }
+    const auto* q = std::get_if<quantized_linear>(&layer);
+    const scheme form = q == nullptr ? packing::float_form : q->packed().form();
+    return {form, form};
+}
+
 /// All that a linear is made of; the arrays belong to somebody else.
 struct linear_arrays {
-    std::span<const std::byte> weight;          ///< a blob, as packing/blob.hpp describes it
-    std::span<const float> bias = {};           ///< [out], or empty
-    std::span<const float> channel_scale = {};  ///< [in], or empty
+    std::span<const std::byte> weight;            ///< a blob, as packing/blob.hpp describes it
+    std::span<const std::byte> high_weight = {};  ///< of a weight of two forms: the blob of the columns of more bits
+    std::span<const std::uint16_t> order = {};    ///< with it: [in], else empty
+    std::span<const float> bias = {};             ///< [out], or empty
+    std::span<const float> channel_scale = {};    ///< [in], or empty
     transforms::rotation rotation = transforms::rotation::none;
     std::span<const std::byte> float_columns = {};  ///< the blob of the first columns, where they are in float
     activation_scheme activations{.bits = 32};
@@ -41,6 +60,15 @@ struct linear_arrays {
                 .rotation = q->online().rotation.kind(),
                 .float_columns = q->float_columns() ? q->float_columns()->blob() : std::span<const std::byte>(),
                 .activations = q->activations()};
+    }
+    if (const auto* s = std::get_if<split_linear>(&layer)) {
+        return {.weight = s->low().packed().blob(),
+                .high_weight = s->high().packed().blob(),
+                .order = s->order(),
+                .bias = s->bias(),
+                .channel_scale = s->online().scale,
+                .rotation = s->online().rotation.kind(),
+                .activations = s->activations()};
     }
     const auto& f = *std::get_if<float_linear>(&layer);
     return {.weight = f.packed().blob(),
@@ -57,8 +85,15 @@ struct linear_arrays {
 /// Cost     reads the weight once, for its checksum; float weights twice.
 [[nodiscard]] inline result<linear> map_linear(const linear_arrays& arrays) {
     QUELL_TRY(packing::packed_matrix weight, packing::view_blob(arrays.weight));
+    const std::size_t in_features = arrays.order.empty() ? weight.in_features() : arrays.order.size();
     online_input online{.scale = buffer<float>::copy_of(arrays.channel_scale),
-                        .rotation = {arrays.rotation, weight.in_features()}};
+                        .rotation = {arrays.rotation, in_features}};
+    if (!arrays.order.empty()) {
+        QUELL_TRY(packing::packed_matrix high, packing::view_blob(arrays.high_weight));
+        QUELL_TRY(split_linear layer, split_linear::make({arrays.order, std::move(high), std::move(weight)},
+                                                         arrays.activations, arrays.bias, std::move(online)));
+        return linear(std::move(layer));
+    }
     if (weight.form() != packing::float_form) {
         std::optional<packing::packed_matrix> float_columns;
         if (!arrays.float_columns.empty()) {

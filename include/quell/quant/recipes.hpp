@@ -140,6 +140,67 @@ inline recipe chosen(recipe base, const recipe_options& o) {
     return base;
 }
 
+/// Signs in groups, with the mean of each.
+constexpr scheme binary_groups(std::size_t group) {
+    return {.bits = 1,
+            .codes = code_set::sign_mean,
+            .reach = granularity::group,
+            .group = group,
+            .scales = scale_type::f16,
+            .zeros = zero_type::real};
+}
+
+/// One bit for four fifths of the input channels, four bits for the others.
+inline recipe squeezed(std::size_t group = 64) {
+    return {.name = {}, .weights = binary_groups(group), .activations = {}, .solver = {rounding::staged{}}};
+}
+
+/// squeeze10[-magnitude|-hessian|-compensated|-two-stage][-g32|-g128][-weights], or nothing: by which score the columns
+/// are chosen (else pbar), or whether binarization starts from codes of 4 bits, groups of the signs (else 64), and
+/// whether activations keep 16 bits.
+[[nodiscard]] inline std::optional<recipe> squeezed_named(std::string_view name) {
+    const std::pair<std::string_view, rounding::staged> solvers[] = {
+        {"", {}},
+        {"-magnitude", {.by = rounding::salience::magnitude}},
+        {"-hessian", {.by = rounding::salience::hessian}},
+        {"-compensated", {.by = rounding::salience::pbar_compensated}},
+        {"-two-stage", {.first = rounding::first_stage::gptq}}};
+    for (const auto& [solver_name, solver] : solvers) {
+        for (const auto& [group_name, group] :
+             {std::pair<std::string_view, std::size_t>{"", 64}, {"-g32", 32}, {"-g128", 128}}) {
+            for (const bool weights : {false, true}) {
+                const std::string own =
+                    "squeeze10" + std::string(solver_name) + std::string(group_name) + (weights ? "-weights" : "");
+                if (own == name) {
+                    recipe found = squeezed(group);
+                    found.solver = {solver};
+                    found.activations = weights ? weight_only : found.activations;
+                    return found;
+                }
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+/// What no kernel runs: the weight in float, with the values that its codes have.
+inline recipe simulated_binary(any_solver solver, std::size_t group) {
+    return {.name = {}, .weights = binary_groups(group), .activations = {.bits = 32}, .solver = std::move(solver)};
+}
+
+/// pb-llm-<percent> keeps so many percent of the single weights in 8 bits, 1 ... 99; or nothing.
+[[nodiscard]] inline std::optional<recipe> pb_llm_named(std::string_view name) {
+    constexpr std::string_view prefix = "pb-llm-";
+    const std::string_view percent = name.starts_with(prefix) ? name.substr(prefix.size()) : std::string_view();
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    if (percent.empty() || percent.size() > 2 || percent.front() == '0' ||
+        !std::all_of(percent.begin(), percent.end(), is_digit)) {
+        return std::nullopt;
+    }
+    const double share = std::stoi(std::string(percent)) / 100.0;
+    return simulated_binary({rounding::masked_binary{.share = share}}, 128);
+}
+
 struct named_recipe {
     std::string_view name;
     recipe (*make)(const recipe_options&);
@@ -171,6 +232,8 @@ inline constexpr named_recipe all_recipes[] = {
      [](const recipe_options& o) {
          return with_writers_at_8_bits(with_gptq(split(searched(int4_rows, int4_fitted), o)));
      }},
+    {"squeeze10", [](const recipe_options&) { return squeezed(); }},
+    {"billm", [](const recipe_options&) { return simulated_binary({rounding::billm{}}, 128); }},
     {"auto-transform-w4a4",
      [](const recipe_options& o) { return with_gptq(chosen(searched(int4_rows, int4_fitted), o)); }},
 };
@@ -275,6 +338,7 @@ inline constexpr recipe_family all_families[] = {
     for (const detail::recipe_family& family : detail::all_families) {
         names.push_back(family.member);
     }
+    names.emplace_back("pb-llm-10");
     return names;
 }
 
@@ -292,7 +356,8 @@ namespace detail {
             return member;
         }
     }
-    return std::nullopt;
+    auto squeezed = squeezed_named(name);
+    return squeezed ? std::move(squeezed) : pb_llm_named(name);
 }
 
 /// A recipe that solves by GPTQ, by its name and "-gptq", or rounding to nearest instead, by its name and "-rtn".

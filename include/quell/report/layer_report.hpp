@@ -5,6 +5,7 @@
 #pragma once
 
 #include "quell/core/scheme.hpp"
+#include "quell/core/storage.hpp"
 #include "quell/core/target.hpp"
 #include "quell/report/error_stats.hpp"
 
@@ -31,6 +32,7 @@ struct layer_report {
     std::string solver = {};                       ///< empty: not rounded
     std::string fallback = {};                     ///< why the site is not as the recipe asked; empty: it is
     std::size_t stored_bytes = 0;                  ///< codes, scales and zeros as a file stores them
+    storage_bits stored = {};                      ///< what those bytes are, by name
     std::size_t memory_bytes = 0;                  ///< the packed layer in memory, padding and bias included
     error_stats weight_error = {};                 ///< in the basis of the original weight
     std::optional<error_stats> output_error = {};  ///< over the sampled calibration rows
@@ -38,12 +40,19 @@ struct layer_report {
     double seconds = 0.0;
 
     [[nodiscard]] std::size_t parameters() const { return out_features * in_features; }
+    /// Bits of codes per weight that has one; where two forms are mixed, their mean.
+    [[nodiscard]] double nominal_bits() const {
+        return stored.codes == 0
+                   ? weights.bits
+                   : static_cast<double>(stored.codes) / static_cast<double>(parameters() - stored.side / 32);
+    }
 };
 
 /// Sums over sites. Bits are per weight of the sites counted.
 struct totals {
     std::size_t parameters = 0;
     std::size_t stored_bytes = 0;
+    storage_bits stored = {};
     std::size_t memory_bytes = 0;
     double nominal_bits = 0.0;
     double stored_bits = 0.0;
@@ -57,10 +66,11 @@ struct totals {
         parameters += layer.parameters();
         if (parameters > 0) {
             const auto all = static_cast<double>(parameters);
-            nominal_bits = (before * nominal_bits + share * layer.weights.bits) / all;
+            nominal_bits = (before * nominal_bits + share * layer.nominal_bits()) / all;
             clip_share = (before * clip_share + share * layer.clip_share) / all;
         }
         stored_bytes += layer.stored_bytes;
+        stored.add(layer.stored);
         memory_bytes += layer.memory_bytes;
         stored_bits = parameters == 0 ? 0.0 : 8.0 * static_cast<double>(stored_bytes) / static_cast<double>(parameters);
         weight_error.merge(layer.weight_error);

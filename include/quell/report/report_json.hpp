@@ -10,6 +10,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <utility>
+
 namespace quell::report {
 inline namespace QUELL_BASELINE {
 
@@ -33,6 +35,18 @@ void add_errors(nlohmann::ordered_json& object, const Part& part) {
 
 }  // namespace detail
 
+/// In bytes.
+[[nodiscard]] inline nlohmann::ordered_json to_json(const storage_bits& stored) {
+    json_writer visit;
+    for (const auto& [name, bits] :
+         {std::pair("codes", stored.codes), std::pair("scales", stored.scales), std::pair("zeros", stored.zeros),
+          std::pair("order", stored.order), std::pair("mask", stored.mask), std::pair("online", stored.online),
+          std::pair("side", stored.side)}) {
+        visit(name, static_cast<double>(bits) / 8.0);
+    }
+    return std::move(visit).finish();
+}
+
 [[nodiscard]] inline nlohmann::ordered_json to_json(const layer_report& layer) {
     totals sums;
     sums.add(layer);
@@ -44,7 +58,7 @@ void add_errors(nlohmann::ordered_json& object, const Part& part) {
     visit("in_features", layer.in_features);
     visit("weights", describe(layer.weights));
     visit("activation_bits", layer.activation_bits);
-    visit("weight_bits_nominal", layer.weights.bits);
+    visit("weight_bits_nominal", layer.nominal_bits());
     visit("weight_bits_stored", sums.stored_bits);
     visit("stored_bytes", layer.stored_bytes);
     visit("memory_bytes", layer.memory_bytes);
@@ -56,6 +70,7 @@ void add_errors(nlohmann::ordered_json& object, const Part& part) {
     visit("clip_share", layer.clip_share);
     visit("seconds", layer.seconds);
     nlohmann::ordered_json object = std::move(visit).finish();
+    object["stored"] = to_json(layer.stored);
     detail::add_errors(object, layer);
     return object;
 }
@@ -69,6 +84,7 @@ void add_errors(nlohmann::ordered_json& object, const Part& part) {
     visit("memory_bytes", sums.memory_bytes);
     visit("clip_share", sums.clip_share);
     nlohmann::ordered_json object = std::move(visit).finish();
+    object["stored"] = to_json(sums.stored);
     detail::add_errors(object, sums);
     return object;
 }

@@ -104,6 +104,34 @@ struct diagonal_terms {
     return h;
 }
 
+/// The factor for columns in this order; see factor_hessian().
+[[nodiscard]] inline result<hessian_factor> factor_in_order(const input_knowledge& known,
+                                                            std::vector<std::size_t> order,
+                                                            const hessian_options& options, const executor& threads) {
+    QUELL_EXPECTS(options.damping >= 0.0 && options.activation_noise >= 0.0, "damping and noise are not negative");
+    const diagonal_terms diagonal = diagonal_of(known.gram);
+    hessian_factor f{.order = std::move(order)};
+    f.noise = options.activation_noise * diagonal.mean;
+    for (const std::size_t column : f.order) {
+        f.dead.push_back(known.gram(column, column) == 0.0);
+    }
+    constexpr int ladder = 4;
+    double damping = options.damping;
+    for (int step = 1;; ++step) {
+        f.damping = damping * diagonal.live_mean;
+        auto u = linalg::inverse_factor(damped_hessian(known.gram, f).view(), threads);
+        if (u) {
+            f.u = *std::move(u);
+            return f;
+        }
+        if (step == ladder) {
+            return error{u.error().code, "the Hessian, damped by " + std::to_string(damping) + " times its mean, is " +
+                                             u.error().message};
+        }
+        damping = damping > 0.0 ? 10.0 * damping : 0.01;
+    }
+}
+
 }  // namespace detail
 
 /// The factor of H = G + (lambda + delta) I with lambda = activation_noise * trace(G) / in and delta = damping times
@@ -124,29 +152,18 @@ struct diagonal_terms {
 [[nodiscard]] inline result<hessian_factor> factor_hessian(const input_knowledge& known, std::size_t in_features,
                                                            const hessian_options& options,
                                                            const executor& threads = {}) {
-    QUELL_EXPECTS(options.damping >= 0.0 && options.activation_noise >= 0.0, "damping and noise are not negative");
     QUELL_TRY_VOID(detail::check_gram(known, in_features));
-    const detail::diagonal_terms diagonal = detail::diagonal_of(known.gram);
-    hessian_factor f{.order = detail::order_of(known.gram, options.order)};
-    f.noise = options.activation_noise * diagonal.mean;
-    for (const std::size_t column : f.order) {
-        f.dead.push_back(known.gram(column, column) == 0.0);
-    }
-    constexpr int ladder = 4;
-    double damping = options.damping;
-    for (int step = 1;; ++step) {
-        f.damping = damping * diagonal.live_mean;
-        auto u = linalg::inverse_factor(detail::damped_hessian(known.gram, f).view(), threads);
-        if (u) {
-            f.u = *std::move(u);
-            return f;
-        }
-        if (step == ladder) {
-            return error{u.error().code, "the Hessian, damped by " + std::to_string(damping) + " times its mean, is " +
-                                             u.error().message};
-        }
-        damping = damping > 0.0 ? 10.0 * damping : 0.01;
-    }
+    return detail::factor_in_order(known, detail::order_of(known.gram, options.order), options, threads);
+}
+
+/// The same in an order of one's own; options.order is not read.
+///
+/// Requires `order` to name each column once.
+[[nodiscard]] inline result<hessian_factor> factor_hessian(const input_knowledge& known, std::vector<std::size_t> order,
+                                                           const hessian_options& options,
+                                                           const executor& threads = {}) {
+    QUELL_TRY_VOID(detail::check_gram(known, order.size()));
+    return detail::factor_in_order(known, std::move(order), options, threads);
 }
 
 /// Moves rows of weights, in the factor's order, to the minimum under noise: W (G + delta I) H^-1 = W - lambda W H^-1.

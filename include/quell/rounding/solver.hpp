@@ -4,8 +4,11 @@
 #pragma once
 
 #include "quell/core/executor.hpp"
+#include "quell/core/matrix.hpp"
 #include "quell/core/quantized.hpp"
 #include "quell/core/result.hpp"
+#include "quell/core/split_quantized.hpp"
+#include "quell/core/storage.hpp"
 #include "quell/core/views.hpp"
 #include "quell/stats/finite.hpp"
 
@@ -39,8 +42,31 @@ concept solver = std::copyable<S> && std::default_initializable<S> &&
     { s.solve(w, form, known, threads) } -> std::same_as<result<quantized>>;
 };
 
+/// A weight in a form that no kernel has, such as one with a mask for every single weight: its values in float, and
+/// what a file would store of it.
+struct simulated {
+    matrix<float> values;
+    storage_bits stored;
+};
+
+/// Solvers of two forms: some columns get one, the others another.
+template <typename S>
+concept split_solver = std::copyable<S> && std::default_initializable<S> &&
+    requires(const S& s, matrix_view<const float> w, const scheme& form, const input_knowledge& known,
+             const executor& threads) {
+    { s.solve_split(w, form, known, threads) } -> std::same_as<result<split_quantized>>;
+};
+
+/// Solvers whose result can only be simulated: to compare with.
+template <typename S>
+concept simulating_solver = std::copyable<S> && std::default_initializable<S> &&
+    requires(const S& s, matrix_view<const float> w, const scheme& form, const input_knowledge& known,
+             const executor& threads) {
+    { s.simulate(w, form, known, threads) } -> std::same_as<result<simulated>>;
+};
+
 /// Whether a solver cannot work without input_knowledge::gram; such a one says so by a member of this name.
-template <solver S>
+template <typename S>
 [[nodiscard]] constexpr bool needs_gram(const S& s) {
     if constexpr (requires { s.needs_gram(); }) {
         return s.needs_gram();
