@@ -65,6 +65,10 @@ public:
         return std::any_of(plan_->inputs.begin(), plan_->inputs.end(),
                            [](const auto& input) { return input.target != quell::model::scale_target::none; });
     }
+    /// Whether it leaves inputs that spike in more bits, and whether it wants a prefix against spikes: both are still
+    /// to be found.
+    [[nodiscard]] bool exempts_spikes() const { return !plan_ && recipe_.exempts_spikes; }
+    [[nodiscard]] bool finds_prefix() const { return !plan_ && recipe_.finds_prefix; }
     /// Bits of the activations; of a mixed plan, the smallest.
     [[nodiscard]] int activation_bits() const {
         int bits = plan_ ? 32 : recipe_.activations.bits;
@@ -123,6 +127,9 @@ struct quantized {
     std::size_t bytes = 0;  ///< of all tensors of the model, as a file stores them
     double seconds = 0;
 };
+
+/// What a plan decided that its recipe left open, a line each: the prefix, and the sites that are treated unlike others.
+std::vector<std::string> remarks_of(const quell::model::plan& decided);
 
 /// All weights, gains and biases; tied ones once.
 std::size_t parameters(const transformer::model& m);

@@ -43,13 +43,16 @@ struct recipe {
     std::optional<activation_scheme> writer_activations = {};  ///< of linears that write the residual stream
     bool rotates_stream = false;                               ///< the residual stream runs in a rotated basis
     std::size_t split_rank = 0;                                ///< leading directions of that basis which stay in float
+    bool exempts_spikes = false;  ///< QFeM: inputs whose tokens spike keep activations of 16 bits
+    bool finds_prefix = false;    ///< QFeP: a prefix kept in float draws the spikes to itself
     std::vector<input_rule> transforms =
         {};  ///< the first that is meant for an input decides; of the rotated stream none
     any_solver solver = {};
 
     [[nodiscard]] bool is_float() const { return weights.bits == 32; }
     [[nodiscard]] bool needs_calibration() const {
-        return activations.needs_calibration() || solver.needs_gram() || split_rank > 0 ||
+        return exempts_spikes || finds_prefix || activations.needs_calibration() || solver.needs_gram() ||
+               split_rank > 0 ||
                std::any_of(transforms.begin(), transforms.end(), [](const input_rule& rule) {
                    return rule.transforms.size() > 1 || rule.transforms.front().needs_statistics();
                });
@@ -65,6 +68,7 @@ namespace detail {
 
 inline constexpr scheme int8_rows{.bits = 8, .reach = granularity::channel};
 inline constexpr scheme int4_rows{.bits = 4, .reach = granularity::channel};
+inline constexpr activation_scheme int8_static{.reach = granularity::tensor};
 inline constexpr activation_scheme int4_tokens{.bits = 4, .clip = 0.9F};
 inline constexpr activation_scheme int4_fitted{.bits = 4, .clip = 0.0F};
 inline constexpr activation_scheme weight_only{.bits = 16};  ///< fine enough that the weights alone cost anything
@@ -138,6 +142,18 @@ inline recipe chosen(recipe base, const recipe_options& o) {
     return base;
 }
 
+/// QFeM.
+inline recipe exempting(recipe base) {
+    base.exempts_spikes = true;
+    return base;
+}
+
+/// QFeP.
+inline recipe prefixed(recipe base) {
+    base.finds_prefix = true;
+    return base;
+}
+
 struct named_recipe {
     std::string_view name;
     recipe (*make)(const recipe_options&);
@@ -149,7 +165,10 @@ inline constexpr named_recipe all_recipes[] = {
     {"absmax-w8a8", [](const recipe_options&) { return plain(int8_rows, {}); }},
     {"absmax-w4a8-g128", [](const recipe_options&) { return plain(int4_groups(128, scale_type::f32), {}); }},
     {"absmax-w4a8-g32", [](const recipe_options&) { return plain(int4_groups(32, scale_type::f32), {}); }},
-    {"static-w8a8", [](const recipe_options&) { return searched(int8_rows, {.reach = granularity::tensor}); }},
+    {"static-w8a8", [](const recipe_options&) { return searched(int8_rows, int8_static); }},
+    {"qfem-w8a8", [](const recipe_options&) { return exempting(searched(int8_rows, int8_static)); }},
+    {"qfep-w8a8", [](const recipe_options&) { return prefixed(searched(int8_rows, int8_static)); }},
+    {"qfem-qfep-w8a8", [](const recipe_options&) { return exempting(prefixed(searched(int8_rows, int8_static))); }},
     {"rtn-w8a8", [](const recipe_options&) { return searched(int8_rows, {}); }},
     {"rtn-w4a8-g128", [](const recipe_options&) { return searched(int4_groups(128, scale_type::f16), {}); }},
     {"rtn-w4a8-g32", [](const recipe_options&) { return searched(int4_groups(32, scale_type::f16), {}); }},
