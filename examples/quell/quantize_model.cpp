@@ -134,11 +134,11 @@ result<transformer::prefix_ptr> prefix_for(const transformer::model& base, const
     } else if (how.finds_prefix()) {
         const auto ids = calibration.first(std::min(calibration.size(), enough));
         const quell::model::engine engine = transformer::make_engine(base, ids, setup.context, setup.threads);
-        QUELL_TRY(quell::model::prefix_search found,
-                  quell::model::find_prefix(engine, ids,
-                                            {.starts = starts_of(*setup.tokenizer, ids),
-                                             .window = setup.context,
-                                             .progress = setup.progress}));
+        QUELL_TRY(
+            quell::model::prefix_search found,
+            quell::model::find_prefix(
+                engine, ids,
+                {.starts = starts_of(*setup.tokenizer, ids), .window = setup.context, .progress = setup.progress}));
         plan.prefix = std::move(found.prefix);
     }
     return transformer::make_prefix(base, plan.prefix, setup.threads);
@@ -147,7 +147,7 @@ result<transformer::prefix_ptr> prefix_for(const transformer::model& base, const
 /// Mean loss in nats a token over the last windows of the calibration text.
 result<double> loss_at_end(const transformer::model& network, std::span<const std::int32_t> ids,
                            const quantize_setup& setup) {
-    constexpr std::size_t windows = 4;
+    constexpr std::size_t windows = 2;
     const std::size_t context = std::min(setup.context, ids.size());
     if (context < 2) {
         return error{errc::bad_value, setup.calibration + ": too short to measure a loss"};
@@ -218,7 +218,7 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
                                                                           .progress = setup.progress,
                                                                           .keep_float = setup.keep_float,
                                                                           .sample_rows = setup.sample_rows}));
-    quantized q{.network = {}, .decided = std::move(changed.decided), .report = std::move(changed.report)};
+    quantized q{.network = {}, .decided = changed.decided, .report = std::move(changed.report)};
     q.network = transformer::with_linears(base, std::move(changed), prefix);
     if (setup.embedding_bits != 32 && !setup.keep_float) {
         QUELL_TRY_VOID(quantize_tables(q.network, setup.embedding_bits, setup.threads));

@@ -128,7 +128,8 @@ struct quantized {
     double seconds = 0;
 };
 
-/// What a plan decided that its recipe left open, a line each: the prefix, and the sites that are treated unlike others.
+/// What a plan decided that its recipe left open, a line each: the prefix, and the sites that are treated unlike
+/// others.
 std::vector<std::string> remarks_of(const quell::model::plan& decided);
 
 /// All weights, gains and biases; tied ones once.

@@ -88,8 +88,8 @@ inline quell::result<quell::model::tensor_set> packed_tensors(const model& m, co
 }
 
 /// The prefix that the plan of the file names.
-inline quell::result<prefix_ptr> read_prefix(checkpoint& tensors, const config& shape, const quell::model::plan& decided,
-                                             const std::string& name) {
+inline quell::result<prefix_ptr> read_prefix(checkpoint& tensors, const config& shape,
+                                             const quell::model::plan& decided, const std::string& name) {
     if (decided.prefix.empty()) {
         return prefix_ptr();
     }
@@ -103,10 +103,10 @@ inline quell::result<prefix_ptr> read_prefix(checkpoint& tensors, const config& 
     }
     QUELL_TRY(const auto keys, tensors.vector("prefix.keys", rows * shape.kv_width()));
     QUELL_TRY(const auto values, tensors.vector("prefix.values", rows * shape.kv_width()));
-    return std::make_shared<const prefix_cache>(prefix_cache{
-        .ids = decided.prefix,
-        .keys = quell::matrix<float>::copy_of({keys.data(), rows, shape.kv_width()}),
-        .values = quell::matrix<float>::copy_of({values.data(), rows, shape.kv_width()})});
+    return std::make_shared<const prefix_cache>(
+        prefix_cache{.ids = decided.prefix,
+                     .keys = quell::matrix<float>::copy_of({keys.data(), rows, shape.kv_width()}),
+                     .values = quell::matrix<float>::copy_of({values.data(), rows, shape.kv_width()})});
 }
 
 /// The plan must fit the model, and the linears the plan.

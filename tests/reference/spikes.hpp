@@ -194,7 +194,8 @@ private:
             std::map<std::int32_t, double> worst;
             for (const rows& x : judged(base)) {
                 const std::vector<float> maxima = token_maxima(x);
-                const auto at = static_cast<std::size_t>(std::max_element(maxima.begin(), maxima.end()) - maxima.begin());
+                const auto at =
+                    static_cast<std::size_t>(std::max_element(maxima.begin(), maxima.end()) - maxima.begin());
                 worst[texts_[at / q_.window][at % q_.window]] += static_cost(x);
             }
             for (const std::int32_t trigger : order(worst, q_.triggers)) {

@@ -205,15 +205,15 @@ TEST(Prefix, IsPartOfTheModelThatComesBack) {
         signal += std::pow(double{exact[i]}, 2);
     }
     EXPECT_GT(noise, 0.0);
-    EXPECT_LT(noise, 0.02 * signal);
+    EXPECT_LT(noise, 0.05 * signal);
 }
 
 TEST(Prefix, IsSearchedForThroughTheCallbacks) {
     const model network = prefixed_network();
     const auto ids = support::random_ids(96, network.shape.vocab);
     const auto engine = transformer::make_engine(network, ids, 32, {});
-    const auto found = quell::model::find_prefix(
-        engine, ids, {.starts = {0}, .window = 32, .contexts = 5, .judged_tokens = 64});
+    const auto found =
+        quell::model::find_prefix(engine, ids, {.starts = {0}, .window = 32, .contexts = 5, .judged_tokens = 64});
     ASSERT_TRUE(found) << found.error().message;
     EXPECT_GE(found->judged.size(), 5U);
     const auto& judged = found->judged;

@@ -88,10 +88,10 @@ struct judged_prefix {
 };
 
 struct prefix_search {
-    std::vector<std::int32_t> prefix;    ///< the best
-    std::size_t input = 0;               ///< index of the input with the largest spike ratio
-    double spike_ratio = 1.0;            ///< of it, without a prefix
-    std::vector<judged_prefix> judged;   ///< in the order in which they were tried; the first is no prefix
+    std::vector<std::int32_t> prefix;   ///< the best
+    std::size_t input = 0;              ///< index of the input with the largest spike ratio
+    double spike_ratio = 1.0;           ///< of it, without a prefix
+    std::vector<judged_prefix> judged;  ///< in the order in which they were tried; the first is no prefix
 };
 
 namespace detail {
@@ -225,7 +225,8 @@ private:
         }
         std::vector<static_cost> costs(spikes_.size());
         spike_map triggers;
-        const std::size_t judged = std::min((options_.judged_tokens + options_.window - 1) / options_.window, sequences());
+        const std::size_t judged =
+            std::min((options_.judged_tokens + options_.window - 1) / options_.window, sequences());
         for (std::size_t i = 0; i < judged; ++i) {
             QUELL_TRY_VOID(source_.probe(candidate.ids, sequence(i),
                                          [&](std::size_t input, matrix_view<const float> x) { costs[input].add(x); }));

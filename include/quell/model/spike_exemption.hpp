@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -65,9 +66,8 @@ inline void exempt_above(plan& decided, const graph& g, std::span<const double> 
 }
 
 struct exemption_options {
-    double most_share = 0.05;       ///< of the sites may be exempt, rounded up
-    double tolerance = 0.005;       ///< nats a token that fewer exemptions may cost
-    std::size_t most_trials = 16;   ///< thresholds whose loss is measured, the highest first
+    double most_share = 0.05;  ///< of the sites may be exempt, rounded up
+    double tolerance = 0.005;  ///< nats a token that fewer exemptions may cost
     executor threads = {};
     progress_callback progress = {};
 };
@@ -76,11 +76,11 @@ struct exemption_options {
 struct exemption_trial {
     double threshold = std::numeric_limits<double>::infinity();
     std::size_t exempt_sites = 0;
-    double loss = 0.0;  ///< of the model that comes out, nats a token
+    std::optional<double> loss = {};  ///< of the model that comes out, nats a token, where it was measured
 };
 
-/// The thresholds that are worth a trial, the highest first: each lets one more input through than the one before.
-/// Loss is not measured yet.
+/// All thresholds within the limit, the highest first: each exempts the readers of one more input, or of several with
+/// the same ratio, than the one before.
 [[nodiscard]] inline std::vector<exemption_trial> exemption_thresholds(const plan& decided, const graph& g,
                                                                        std::span<const double> ratios,
                                                                        const exemption_options& options) {
@@ -93,7 +93,7 @@ struct exemption_trial {
     std::sort(levels.begin(), levels.end(), std::greater<>());
     const auto most = static_cast<std::size_t>(std::ceil(options.most_share * static_cast<double>(g.sites.size())));
     std::vector<exemption_trial> trials;
-    for (std::size_t above = 0; above < levels.size() && above <= most && trials.size() < options.most_trials;) {
+    for (std::size_t above = 0; above < levels.size() && above <= most;) {
         trials.push_back({.threshold = levels[above], .exempt_sites = above});
         while (above < levels.size() && levels[above] == trials.back().threshold) {
             ++above;
@@ -102,18 +102,25 @@ struct exemption_trial {
     return trials;
 }
 
-/// The trial with the fewest exemptions whose loss is within `tolerance` of the best; trials.size() where there is
-/// none.
-[[nodiscard]] inline std::size_t choose_trial(std::span<const exemption_trial> trials, double tolerance) {
-    double best = std::numeric_limits<double>::infinity();
-    for (const exemption_trial& t : trials) {
-        best = std::min(best, t.loss);
+/// The first trial whose loss is within `tolerance` of the last one's, by bisection: more exemptions are taken never
+/// to cost more.
+///
+/// Requires at least one trial; measure(trial): its loss.
+/// Cost     the losses of 2 + log2(trials) of them at most.
+template <typename Measure>
+[[nodiscard]] result<std::size_t> bisect_trials(std::span<exemption_trial> trials, double tolerance, Measure measure) {
+    std::size_t good = trials.size() - 1;
+    QUELL_TRY(trials[good].loss, measure(trials[good]));
+    const double enough = *trials[good].loss + tolerance;
+    for (std::size_t bad = 0, next = 0; bad < good; next = bad + (good - bad) / 2) {
+        QUELL_TRY(trials[next].loss, measure(trials[next]));
+        if (*trials[next].loss <= enough) {
+            good = next;
+        } else {
+            bad = next + 1;
+        }
     }
-    std::size_t chosen = 0;
-    while (chosen < trials.size() && !(trials[chosen].loss <= best + tolerance)) {
-        ++chosen;
-    }
-    return chosen;
+    return good;
 }
 
 namespace detail {
@@ -144,7 +151,7 @@ inline void fill_static_scales(plan& decided, const graph& g, const profile_set&
 ///
 /// Requires source.loss, and what apply() requires; `seen`: profiles of all inputs, collected behind the plan's prefix.
 /// Errors   those of apply() and of the engine.
-/// Cost     a model rounded to nearest and its loss for every trial.
+/// Cost     a model rounded to nearest and its loss for each of some 2 + log2(sites within the limit) trials.
 /// Source   QFeM. Differs: the paper's search is not published; this one is ours. Its half-precision activations are
 ///          codes of 16 bits with a scale a token.
 ///
@@ -156,16 +163,19 @@ inline void fill_static_scales(plan& decided, const graph& g, const profile_set&
     const std::vector<double> ratios = spike_ratios(source.graph, seen);
     detail::fill_static_scales(decided, source.graph, seen);
     std::vector<exemption_trial> trials = exemption_thresholds(decided, source.graph, ratios, options);
-    for (std::size_t t = 0; t < trials.size(); ++t) {
+    if (trials.empty()) {
+        return trials;
+    }
+    std::size_t done = 0;
+    const auto measure = [&](const exemption_trial& t) -> result<double> {
         plan trial = detail::trial_plan(decided);
-        exempt_above(trial, source.graph, ratios, trials[t].threshold);
+        exempt_above(trial, source.graph, ratios, t.threshold);
         QUELL_TRY(quantized_model made, apply(source, trial, {.threads = options.threads}));
-        QUELL_TRY(trials[t].loss, source.loss(std::move(made)));
-        report_progress(options.progress, "exempt", report::number_text(trials[t].threshold), t + 1, trials.size());
-    }
-    if (const std::size_t chosen = choose_trial(trials, options.tolerance); chosen < trials.size()) {
-        exempt_above(decided, source.graph, ratios, trials[chosen].threshold);
-    }
+        report_progress(options.progress, "exempt", std::to_string(t.exempt_sites) + " sites", ++done, trials.size());
+        return source.loss(std::move(made));
+    };
+    QUELL_TRY(const std::size_t chosen, bisect_trials(trials, options.tolerance, measure));
+    exempt_above(decided, source.graph, ratios, trials[chosen].threshold);
     return trials;
 }
 
