@@ -128,17 +128,10 @@ std::vector<std::int32_t> starts_of(const transformer::tokenizer& text, std::spa
 /// The prefix of a plan, which is searched for first where the job says so.
 result<transformer::prefix_ptr> prefix_for(const transformer::model& base, const job& how, const quantize_setup& setup,
                                            std::span<const std::int32_t> calibration, quell::model::plan& plan) {
-    constexpr std::size_t enough = 4096;
     if (setup.keep_float) {
         plan.prefix.clear();  // it is no part of the float network
     } else if (how.finds_prefix()) {
-        const auto ids = calibration.first(std::min(calibration.size(), enough));
-        const quell::model::engine engine = transformer::make_engine(base, ids, setup.context, setup.threads);
-        QUELL_TRY(
-            quell::model::prefix_search found,
-            quell::model::find_prefix(
-                engine, ids,
-                {.starts = starts_of(*setup.tokenizer, ids), .window = setup.context, .progress = setup.progress}));
+        QUELL_TRY(quell::model::prefix_search found, search_prefix(base, calibration, setup));
         plan.prefix = std::move(found.prefix);
     }
     return transformer::make_prefix(base, plan.prefix, setup.threads);
@@ -175,6 +168,16 @@ result<void> exempt_spikes(const transformer::model& base, const transformer::pr
 }
 
 }  // namespace
+
+result<quell::model::prefix_search> search_prefix(const transformer::model& base,
+                                                  std::span<const std::int32_t> calibration,
+                                                  const quantize_setup& setup) {
+    constexpr std::size_t enough = 4096;
+    const auto ids = calibration.first(std::min(calibration.size(), enough));
+    const quell::model::engine engine = transformer::make_engine(base, ids, setup.context, setup.threads);
+    return quell::model::find_prefix(
+        engine, ids, {.starts = starts_of(*setup.tokenizer, ids), .window = setup.context, .progress = setup.progress});
+}
 
 std::vector<std::string> remarks_of(const quell::model::plan& decided) {
     std::vector<std::string> lines;

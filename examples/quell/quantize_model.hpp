@@ -5,13 +5,16 @@
 
 #include "common.hpp"
 #include "quell/model/plan.hpp"
+#include "quell/model/prefix_search.hpp"
 #include "quell/report/layer_report.hpp"
 #include "transformer/model.hpp"
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -137,6 +140,11 @@ std::size_t parameters(const transformer::model& m);
 
 /// Bits of the embedding's codes, 32 in float.
 int embedding_bits(const transformer::model& m);
+
+/// The prefix that draws the activation spikes of a model to itself, by what the calibration text shows.
+result<quell::model::prefix_search> search_prefix(const transformer::model& base,
+                                                  std::span<const std::int32_t> calibration,
+                                                  const quantize_setup& setup);
 
 result<quantized> quantize_model(const transformer::model& base, const job& how, const quantize_setup& setup);
 

@@ -97,7 +97,8 @@ struct token_scales {
     }
     report::markup maps;
     for (const auto* of : {&scales.without, &scales.behind}) {
-        report::heat_map map = make_layer_map(of == &scales.without ? "without" : "behind the prefix", found.graph.sites);
+        report::heat_map map =
+            make_layer_map(of == &scales.without ? "without" : "behind the prefix", found.graph.sites);
         for (std::size_t i = 0; i < of->size(); ++i) {
             for (const std::size_t s : found.inputs[i].readers) {
                 const quell::site& site = found.graph.sites[s];

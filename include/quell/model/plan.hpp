@@ -60,7 +60,7 @@ struct site_plan {
 struct plan {
     std::string recipe;
     stream_basis stream = stream_basis::original;
-    std::size_t split_rank = 0;  ///< leading directions of a split stream
+    std::size_t split_rank = 0;             ///< leading directions of a split stream
     std::vector<std::int32_t> prefix = {};  ///< tokens in front of every text, their keys and values kept in float
     std::vector<input_plan> inputs = {};
     std::vector<site_plan> sites = {};

@@ -137,6 +137,23 @@ inline void fill_static_scales(plan& decided, const graph& g, const profile_set&
     }
 }
 
+/// The engine for trials: its calibration is one row an input that has the maxima of all, which is all that static
+/// scales and smoothing look at.
+[[nodiscard]] inline engine trial_engine(const engine& source, const profile_set& seen) {
+    engine trial = source;
+    trial.calibrate = [&source, &seen](const input_observer& see) -> result<void> {
+        for (std::size_t i = 0; i < source.graph.inputs.size(); ++i) {
+            const auto found = seen.inputs.find(source.graph.inputs[i].name);
+            if (found != seen.inputs.end()) {
+                const std::span<const float> maxima = found->second.absmax.per_channel();
+                see(i, {maxima.data(), 1, maxima.size()});
+            }
+        }
+        return {};
+    };
+    return trial;
+}
+
 /// The plan for a trial: weights to the nearest code at once. All trials share that error.
 [[nodiscard]] inline plan trial_plan(plan decided) {
     for (site_plan& site : decided.sites) {
@@ -166,11 +183,12 @@ inline void fill_static_scales(plan& decided, const graph& g, const profile_set&
     if (trials.empty()) {
         return trials;
     }
+    const engine replay = detail::trial_engine(source, seen);
     std::size_t done = 0;
     const auto measure = [&](const exemption_trial& t) -> result<double> {
         plan trial = detail::trial_plan(decided);
         exempt_above(trial, source.graph, ratios, t.threshold);
-        QUELL_TRY(quantized_model made, apply(source, trial, {.threads = options.threads}));
+        QUELL_TRY(quantized_model made, apply(replay, trial, {.threads = options.threads}));
         report_progress(options.progress, "exempt", std::to_string(t.exempt_sites) + " sites", ++done, trials.size());
         return source.loss(std::move(made));
     };
