@@ -209,6 +209,8 @@ private:
                      .quantize_seconds = q.seconds,
                      .layers = q.report.layers};
         note_fallbacks(j, q.report);
+        const std::vector<std::string> remarks = remarks_of(q.decided);
+        report_.notes.insert(report_.notes.end(), remarks.begin(), remarks.end());
         return finish_row(q.network, std::move(row));
     }
 

@@ -7,9 +7,11 @@
 #include "inspect_page.hpp"
 #include "inspection.hpp"
 #include "progress_bar.hpp"
+#include "quantize_model.hpp"
 #include "quell/io/files.hpp"
 #include "quell/model/study.hpp"
 #include "speed.hpp"
+#include "spike_pictures.hpp"
 #include "toy/corpus.hpp"
 #include "toy/plant.hpp"
 #include "transformer/adapter.hpp"
@@ -23,6 +25,29 @@
 
 namespace program {
 namespace {
+
+/// Searches for a prefix against spikes and looks at the same text once more behind it.
+result<void> look_behind_prefix(const transformer::model& network, const transformer::tokenizer& tokenizer,
+                                std::span<const std::int32_t> ids, const quell::executor& threads, progress_bar& bar,
+                                inspection& found) {
+    QUELL_TRY(quell::model::prefix_search search, search_prefix(network, ids,
+                                                                {.calibration = found.text,
+                                                                 .context = found.window,
+                                                                 .tokenizer = &tokenizer,
+                                                                 .threads = threads,
+                                                                 .progress = bar.callback("inspect")}));
+    if (search.prefix.empty()) {
+        return {};
+    }
+    found.prefix = std::move(search.prefix);
+    QUELL_TRY(const transformer::prefix_ptr prefix, transformer::make_prefix(network, found.prefix, threads));
+    const quell::model::engine behind = transformer::make_engine(network, ids, found.window, threads, prefix);
+    QUELL_TRY(found.behind_prefix, quell::model::collect_profiles(behind, {.threads = threads,
+                                                                           .progress = bar.callback("inspect"),
+                                                                           .window = found.window,
+                                                                           .tokens = found.tokens}));
+    return {};
+}
 
 result<inspection> inspect_model(const inspect_options& options, progress_bar& bar) {
     quell::thread_pool pool(thread_count(options.common));
@@ -54,6 +79,7 @@ result<inspection> inspect_model(const inspect_options& options, progress_bar& b
                                                          .tokens = found.tokens,
                                                          .threads = threads,
                                                          .progress = bar.callback("inspect")}));
+    QUELL_TRY_VOID(look_behind_prefix(network, loaded->text, ids, threads, bar, found));
     return found;
 }
 
@@ -85,6 +111,7 @@ void print_summary(const inspection& found, double seconds) {
     for (const std::string& sentence : sentences(found, sites)) {
         std::printf("%s\n", sentence.c_str());
     }
+    std::printf("%s\n", say_prefix(found, scales_of(found)).c_str());
 }
 
 result<void> inspect_to_file(const inspect_options& options) {

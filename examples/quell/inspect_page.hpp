@@ -8,6 +8,7 @@
 #include "inspection.hpp"
 #include "quell/report/html_table.hpp"
 #include "quell/report/page.hpp"
+#include "spike_pictures.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -197,6 +198,18 @@ inline void add_maps(report::page& p, const inspection& found, const std::vector
     p.add(transform_legend()).add(error_over_difficulty(found));
 }
 
+inline void add_spikes(report::page& p, const inspection& found) {
+    const token_scales scales = scales_of(found);
+    p.heading("Activation spikes", "spikes");
+    p.paragraph(
+        "Where a few tokens are far above all others, one static scale for all of them rounds the others to zero. A "
+        "prefix kept in float in front of every text can draw such spikes to itself; its own tokens are never seen by "
+        "the quantized linears. " +
+        say_prefix(found, scales));
+    p.add(spike_maps(found, scales));
+    p.add(token_scale_charts(found, scales));
+}
+
 inline void add_tables(report::page& p, const inspection& found, const std::vector<site_place>& sites,
                        const std::vector<std::size_t>& order) {
     p.heading("Linears, worst first", "linears");
@@ -221,6 +234,7 @@ inline void add_tables(report::page& p, const inspection& found, const std::vect
     p.add(report::text_element("p", {{"class", "facts"}}, detail::facts_of(found)));
     p.add(detail::summary_of(found, sites));
     detail::add_maps(p, found, sites);
+    detail::add_spikes(p, found);
     detail::add_tables(p, found, sites, order);
     p.heading("Channels and tokens of the inputs", "inputs");
     p.paragraph(

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,8 @@ struct inspection {
     int bits = 4;
     quell::graph graph = {};
     std::vector<quell::model::input_study> inputs = {};
+    std::vector<std::int32_t> prefix = {};         ///< that draws the spikes to itself; empty where none does
+    quell::model::profile_set behind_prefix = {};  ///< what the inputs see of the same text behind it
 };
 
 /// One linear: where its numbers stand.

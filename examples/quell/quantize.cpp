@@ -44,6 +44,9 @@ void print_summary(const quantized& q, double load_seconds, const std::string& p
             std::printf("%s: %s\n", layer.site.c_str(), layer.fallback.c_str());
         }
     }
+    for (const std::string& remark : remarks_of(q.decided)) {
+        std::printf("%s\n", remark.c_str());
+    }
     std::printf("wrote %s: %zu bytes (%.1f MiB)\n", path.c_str(), file_bytes,
                 static_cast<double>(file_bytes) / 1048576.0);
 }

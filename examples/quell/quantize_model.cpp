@@ -3,16 +3,23 @@
 /// Quantizing a whole model: compiled once for all commands.
 #include "quantize_model.hpp"
 
+#include "evaluate.hpp"
 #include "quell/io/files.hpp"
 #include "quell/model/apply.hpp"
 #include "quell/model/make_plan.hpp"
 #include "quell/model/plan_json.hpp"
+#include "quell/model/prefix_search.hpp"
+#include "quell/model/spike_exemption.hpp"
 #include "quell/quant/recipe_linear.hpp"
 #include "speed.hpp"
 #include "toy/corpus.hpp"
+#include "toy/massive_tokens.hpp"
 #include "transformer/adapter.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -74,7 +81,7 @@ std::size_t stored_bytes(const quell::quant::linear& l) {
     return quell::quant::storage_of(l).bytes();
 }
 
-/// The bytes of what is no site: embedding, head, gains and biases.
+/// The bytes of what is no site: embedding, head, gains and biases, and the keys and values of a prefix.
 std::size_t other_bytes(const transformer::model& m) {
     std::size_t small = 4 * m.final_norm.size();
     for (const transformer::block& b : m.blocks) {
@@ -82,7 +89,8 @@ std::size_t other_bytes(const transformer::model& m) {
         transformer::for_each_linear(b,
                                      [&](const quell::quant::linear& l) { small += 4 * quell::quant::bias(l).size(); });
     }
-    return stored_bytes(*m.embedding) + (m.embedding == m.head ? 0 : stored_bytes(*m.head)) + small;
+    return stored_bytes(*m.embedding) + (m.embedding == m.head ? 0 : stored_bytes(*m.head)) + small +
+           (m.prefix ? m.prefix->bytes() : 0);
 }
 
 std::size_t model_bytes(const quantized& q) {
@@ -103,7 +111,88 @@ result<void> refuse_fallbacks(const quell::model::plan& plan) {
     return {};
 }
 
+/// The tokens with which a prefix may begin: BOS and EOS, and without them the most frequent one of the text.
+std::vector<std::int32_t> starts_of(const transformer::tokenizer& text, std::span<const std::int32_t> ids) {
+    std::vector<std::int32_t> starts;
+    for (const auto& special : {text.bos(), text.eos()}) {
+        if (special && std::find(starts.begin(), starts.end(), *special) == starts.end()) {
+            starts.push_back(*special);
+        }
+    }
+    return starts.empty() ? std::vector<std::int32_t>{toy::most_frequent(ids)} : starts;
+}
+
+/// The prefix of a plan, which is searched for first where the job says so.
+result<transformer::prefix_ptr> prefix_for(const transformer::model& base, const job& how, const quantize_setup& setup,
+                                           std::span<const std::int32_t> calibration, quell::model::plan& plan) {
+    if (setup.keep_float) {
+        plan.prefix.clear();  // it is no part of the float network
+    } else if (how.finds_prefix()) {
+        QUELL_TRY(quell::model::prefix_search found, search_prefix(base, calibration, setup));
+        plan.prefix = std::move(found.prefix);
+    }
+    return transformer::make_prefix(base, plan.prefix, setup.threads);
+}
+
+/// Mean loss in nats a token over the last windows of the calibration text.
+result<double> loss_at_end(const transformer::model& network, std::span<const std::int32_t> ids,
+                           const quantize_setup& setup) {
+    constexpr std::size_t windows = 2;
+    const std::size_t context = std::min(setup.context, ids.size());
+    if (context < 2) {
+        return error{errc::bad_value, setup.calibration + ": too short to measure a loss"};
+    }
+    const protocol rules{.context = context, .windows = std::min(windows, ids.size() / context)};
+    QUELL_TRY(const scores s, evaluate(network, ids.last(rules.tokens()), rules, nullptr, nullptr, setup.threads, {}));
+    return std::log(s.perplexity);
+}
+
+/// Leaves activations that spike in 16 bits, as far as that lowers the loss.
+result<void> exempt_spikes(const transformer::model& base, const transformer::prefix_ptr& prefix,
+                           quell::model::engine engine, std::span<const std::int32_t> calibration,
+                           const quantize_setup& setup, quell::model::plan& plan) {
+    engine.loss = [&](quell::model::quantized_model&& made) {
+        return loss_at_end(transformer::with_linears(base, std::move(made), prefix), calibration, setup);
+    };
+    QUELL_TRY(const quell::model::profile_set seen,
+              quell::model::collect_profiles(engine, {.threads = setup.threads,
+                                                      .progress = setup.progress,
+                                                      .window = setup.context,
+                                                      .tokens = calibration.size()}));
+    const auto tried =
+        quell::model::exempt_spikes(engine, seen, plan, {.threads = setup.threads, .progress = setup.progress});
+    return tried ? result<void>() : tried.error();
+}
+
 }  // namespace
+
+result<quell::model::prefix_search> search_prefix(const transformer::model& base,
+                                                  std::span<const std::int32_t> calibration,
+                                                  const quantize_setup& setup) {
+    constexpr std::size_t enough = 4096;
+    const auto ids = calibration.first(std::min(calibration.size(), enough));
+    const quell::model::engine engine = transformer::make_engine(base, ids, setup.context, setup.threads);
+    return quell::model::find_prefix(
+        engine, ids, {.starts = starts_of(*setup.tokenizer, ids), .window = setup.context, .progress = setup.progress});
+}
+
+std::vector<std::string> remarks_of(const quell::model::plan& decided) {
+    std::vector<std::string> lines;
+    if (!decided.prefix.empty()) {
+        std::string ids;
+        for (const std::int32_t id : decided.prefix) {
+            ids += " " + std::to_string(id);
+        }
+        lines.push_back(decided.recipe + ": behind a prefix of " + std::to_string(decided.prefix.size()) +
+                        " tokens in float:" + ids);
+    }
+    for (const quell::model::site_plan& site : decided.sites) {
+        if (!site.reason.empty()) {
+            lines.push_back(decided.recipe + ": " + site.name + ": " + site.reason);
+        }
+    }
+    return lines;
+}
 
 result<quantized> quantize_model(const transformer::model& base, const job& how, const quantize_setup& setup) {
     const stopwatch all;
@@ -114,8 +203,13 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
             how.needs_calibration() ? setup.calibration_tokens : std::min(setup.calibration_tokens, enough_to_compare);
         QUELL_TRY(calibration, read_ids(setup.calibration, toy::calibration_seed, *setup.tokenizer, tokens));
     }
-    const quell::model::engine engine = transformer::make_engine(base, calibration, setup.context, setup.threads);
-    QUELL_TRY(const quell::model::plan plan, how.plan_for(engine.graph));
+    QUELL_TRY(quell::model::plan plan, how.plan_for(transformer::make_graph(base.shape)));
+    QUELL_TRY(const transformer::prefix_ptr prefix, prefix_for(base, how, setup, calibration, plan));
+    const quell::model::engine engine =
+        transformer::make_engine(base, calibration, setup.context, setup.threads, prefix);
+    if (how.exempts_spikes() && !setup.keep_float) {
+        QUELL_TRY_VOID(exempt_spikes(base, prefix, engine, calibration, setup, plan));
+    }
     if (setup.strict) {
         QUELL_TRY_VOID(refuse_fallbacks(plan));
     }
@@ -124,8 +218,8 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
                                                                           .progress = setup.progress,
                                                                           .keep_float = setup.keep_float,
                                                                           .sample_rows = setup.sample_rows}));
-    quantized q{.network = {}, .decided = std::move(changed.decided), .report = std::move(changed.report)};
-    q.network = transformer::with_linears(base, std::move(changed));
+    quantized q{.network = {}, .decided = changed.decided, .report = std::move(changed.report)};
+    q.network = transformer::with_linears(base, std::move(changed), prefix);
     if (setup.embedding_bits != 32 && !setup.keep_float) {
         QUELL_TRY_VOID(quantize_tables(q.network, setup.embedding_bits, setup.threads));
     }

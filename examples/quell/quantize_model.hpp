@@ -5,13 +5,16 @@
 
 #include "common.hpp"
 #include "quell/model/plan.hpp"
+#include "quell/model/prefix_search.hpp"
 #include "quell/report/layer_report.hpp"
 #include "transformer/model.hpp"
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -66,6 +69,10 @@ public:
         return std::any_of(plan_->inputs.begin(), plan_->inputs.end(),
                            [](const auto& input) { return input.target != quell::model::scale_target::none; });
     }
+    /// Whether it leaves inputs that spike in more bits, and whether it wants a prefix against spikes: both are still
+    /// to be found.
+    [[nodiscard]] bool exempts_spikes() const { return !plan_ && recipe_.exempts_spikes; }
+    [[nodiscard]] bool finds_prefix() const { return !plan_ && recipe_.finds_prefix; }
     /// Bits of the activations; of a mixed plan, the smallest.
     [[nodiscard]] int activation_bits() const {
         int bits = plan_ ? 32 : recipe_.activations.bits;
@@ -125,11 +132,20 @@ struct quantized {
     double seconds = 0;
 };
 
+/// What a plan decided that its recipe left open, a line each: the prefix, and the sites that are treated unlike
+/// others.
+std::vector<std::string> remarks_of(const quell::model::plan& decided);
+
 /// All weights, gains and biases; tied ones once.
 std::size_t parameters(const transformer::model& m);
 
 /// Bits of the embedding's codes, 32 in float.
 int embedding_bits(const transformer::model& m);
+
+/// The prefix that draws the activation spikes of a model to itself, by what the calibration text shows.
+result<quell::model::prefix_search> search_prefix(const transformer::model& base,
+                                                  std::span<const std::int32_t> calibration,
+                                                  const quantize_setup& setup);
 
 result<quantized> quantize_model(const transformer::model& base, const job& how, const quantize_setup& setup);
 

@@ -96,6 +96,17 @@ result<std::vector<std::int32_t>> encode_prompt(const std::string& prompt, const
     return ids;
 }
 
+result<void> check_length(const transformer::model& network, std::size_t prompt, std::size_t length) {
+    const std::size_t prefix = network.prefix ? network.prefix->tokens() : 0;
+    if (prefix + prompt + length <= network.shape.context) {
+        return {};
+    }
+    return error{errc::bad_value, std::to_string(prompt) + " prompt tokens" +
+                                      (prefix > 0 ? ", " + std::to_string(prefix) + " of the prefix" : "") + " and " +
+                                      std::to_string(length) + " new ones exceed the model's context of " +
+                                      std::to_string(network.shape.context)};
+}
+
 /// Without a job the model runs as it is.
 result<void> run_model(const run_options& options, const std::optional<job>& how) {
     quell::thread_pool pool(thread_count(options.common));
@@ -106,22 +117,18 @@ result<void> run_model(const run_options& options, const std::optional<job>& how
         return model.error();
     }
     QUELL_TRY(const std::vector<std::int32_t> prompt, encode_prompt(options.prompt, *model));
-    const std::size_t context = model->network.shape.context;
-    if (prompt.size() + options.length > context) {
-        return error{errc::bad_value, std::to_string(prompt.size()) + " prompt tokens and " +
-                                          std::to_string(options.length) + " new ones exceed the model's context of " +
-                                          std::to_string(context)};
-    }
+    QUELL_TRY_VOID(check_length(model->network, prompt.size(), options.length));
     if (how && !how->is_float()) {
         QUELL_TRY(quantized q,
                   quantize_model(model->network, *how,
                                  {.calibration = options.calibration.empty() ? "builtin" : options.calibration,
-                                  .context = std::min<std::size_t>(512, context),
+                                  .context = std::min<std::size_t>(512, model->network.shape.context),
                                   .tokenizer = &model->text,
                                   .threads = threads,
                                   .progress = bar.callback("quantize")}));
         model->network = std::move(q.network);
     }
+    QUELL_TRY_VOID(check_length(model->network, prompt.size(), options.length));  // a prefix may have come
     bar.clear();
     std::printf("%s", options.prompt.c_str());
     return generate(*model, prompt, options, threads);

@@ -53,14 +53,15 @@ inline std::shared_ptr<const quell::quant::linear> make_table(const quell::matri
     return std::make_shared<const quell::quant::linear>(quell::quant::float_linear(rows.view()));
 }
 
-/// Runs the ids in windows of `context` tokens, the last one shorter, and shows every linear's input.
-inline quell::result<void> calibrate(const model& m, std::span<const std::int32_t> ids, std::size_t context,
-                                     const quell::executor& threads, const observer& see) {
+/// Runs the ids in windows of `context` tokens, the last one shorter, and shows every linear's input. All windows
+/// stand behind the prefix.
+inline quell::result<void> calibrate(const model& m, const prefix_ptr& prefix, std::span<const std::int32_t> ids,
+                                     std::size_t context, const quell::executor& threads, const observer& see) {
     if (ids.empty()) {
         return quell::error{quell::errc::bad_value, "calibration: there is no text to run"};
     }
     const std::size_t window = std::min(context, ids.size());
-    session run(m, threads, window);
+    session run(m, threads, window, prefix);
     run.observe(see);
     for (std::size_t first = 0; first < ids.size(); first += window) {
         run.reset();
@@ -71,10 +72,13 @@ inline quell::result<void> calibrate(const model& m, std::span<const std::int32_
 
 }  // namespace detail
 
-/// The callbacks refer to the model and copy the ids; the model must outlive them.
+/// The callbacks refer to the model and copy the ids; the model must outlive them. Calibration runs behind the prefix.
+/// Who has something to measure loss with adds `loss`.
 inline quell::model::engine make_engine(const model& m, std::span<const std::int32_t> calibration_ids,
-                                        std::size_t context, const quell::executor& threads) {
+                                        std::size_t context, const quell::executor& threads,
+                                        const prefix_ptr& prefix = {}) {
     quell::model::engine e;
+    e.prefix = prefix ? prefix->ids : e.prefix;
     e.graph = make_graph(m.shape);
     e.weight = [&m](const quell::site& s) -> quell::result<quell::matrix<float>> {
         const quell::quant::linear* found = detail::linear_of(m, s);
@@ -99,16 +103,23 @@ inline quell::model::engine make_engine(const model& m, std::span<const std::int
         return quell::quant::weight(name == make_graph(m.shape).stream.embedding ? *m.embedding : *m.head);
     };
     e.calibrate = [&m, ids = std::vector<std::int32_t>(calibration_ids.begin(), calibration_ids.end()), context,
-                   threads](const quell::model::input_observer& see) {
-        return detail::calibrate(m, ids, context, threads, see);
+                   threads, prefix](const quell::model::input_observer& see) {
+        return detail::calibrate(m, prefix, ids, context, threads, see);
+    };
+    e.probe = [&m, threads](quell::model::token_ids front, quell::model::token_ids ids,
+                            const quell::model::input_observer& see) -> quell::result<void> {
+        QUELL_TRY(const prefix_ptr kept, make_prefix(m, front, threads));
+        return detail::calibrate(m, kept, ids, ids.size(), threads, see);
     };
     return e;
 }
 
-/// `base` with the linears and gains of `changed`, which has one linear for every site of make_graph. Embedding and
-/// head are shared with `base` where the residual stream was not rotated.
-inline model with_linears(const model& base, quell::model::quantized_model&& changed) {
+/// `base` with the linears and gains of `changed`, which has one linear for every site of make_graph, behind the prefix
+/// of its plan. Embedding and head are shared with `base` where the residual stream was not rotated.
+inline model with_linears(const model& base, quell::model::quantized_model&& changed, const prefix_ptr& prefix = {}) {
     QUELL_EXPECTS(changed.linears.size() == make_graph(base.shape).sites.size(), "one linear for every site");
+    QUELL_EXPECTS(changed.decided.prefix == (prefix ? prefix->ids : std::vector<std::int32_t>()),
+                  "the prefix that the plan says");
     const auto gain = [&](const std::string& name, const quell::buffer<float>& old) {
         const auto at = changed.gains.find(name);
         return at == changed.gains.end() ? quell::buffer<float>::copy_of(old) : std::move(at->second);
@@ -126,6 +137,7 @@ inline model with_linears(const model& base, quell::model::quantized_model&& cha
     }
     m.final_norm = gain("output_norm", base.final_norm);
     m.rope_factors = quell::buffer<float>::copy_of(base.rope_factors);
+    m.prefix = prefix;
     for (std::size_t l = 0; l < base.blocks.size(); ++l) {
         const block& old = base.blocks[l];
         m.blocks.push_back(block{.attn_norm = gain(block_name(l) + "attn_norm", old.attn_norm),

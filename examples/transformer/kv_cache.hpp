@@ -7,7 +7,7 @@
 ///     values  one panel holds 16 head dims:  [tokens][16 head dims]        output = p V
 ///
 /// With 8 or 4 bits the panels hold codes instead, with a scale and a minimum for each head of each token; before a
-/// product they are spread out into floats.
+/// product they are spread out into floats. The tokens of a prefix are in floats in any case.
 #pragma once
 
 #include "quell/core/buffer.hpp"
@@ -26,8 +26,10 @@ class kv_cache {
 public:
     static constexpr std::size_t panel_width = 16;  ///< of the f32 panels of quell::kernels
 
-    kv_cache(const config& c, std::size_t capacity)
+    /// Room for `capacity` tokens, the first `pinned` of which come by pin().
+    kv_cache(const config& c, std::size_t capacity, std::size_t pinned = 0)
         : capacity_(capacity),
+          pinned_(pinned),
           kv_heads_(c.kv_heads),
           head_size_(c.head_size),
           form_(quell::quant::head_scheme_of(c.kv_bits)) {
@@ -40,6 +42,8 @@ public:
             value_codes_ = quell::buffer<std::uint8_t>(heads * bytes_of(values_of_head()));
             key_ranges_ = quell::buffer<quell::quant::head_range>(heads * panels_of(capacity) * panel_width);
             value_ranges_ = quell::buffer<quell::quant::head_range>(heads * capacity);
+            pinned_keys_ = quell::buffer<float>(heads * pinned * head_size_);
+            pinned_values_ = quell::buffer<float>(heads * pinned * head_size_);
         }
     }
 
@@ -48,7 +52,8 @@ public:
     [[nodiscard]] std::size_t value_panel_stride() const { return panel_width * capacity_; }
     [[nodiscard]] std::size_t bytes() const {
         return keys_.size_bytes() + values_.size_bytes() + key_codes_.size_bytes() + value_codes_.size_bytes() +
-               key_ranges_.size_bytes() + value_ranges_.size_bytes();
+               key_ranges_.size_bytes() + value_ranges_.size_bytes() + pinned_keys_.size_bytes() +
+               pinned_values_.size_bytes();
     }
     /// Floats that keys() or values() may fill.
     [[nodiscard]] std::size_t scratch_floats() const {
@@ -67,6 +72,9 @@ public:
             spread(codes + run * bytes_of(panel_width), ranges + run / head_size_ * panel_width, 1,
                    scratch + run * panel_width);
         }
+        for (std::size_t t = 0; t < pinned_; ++t) {
+            store_key(scratch, t, pinned_of(pinned_keys_, head, t));
+        }
         return scratch;
     }
 
@@ -84,6 +92,9 @@ public:
                        scratch + run * panel_width);
             }
         }
+        for (std::size_t t = 0; t < pinned_; ++t) {
+            store_value(scratch, t, pinned_of(pinned_values_, head, t));
+        }
         return scratch;
     }
 
@@ -99,6 +110,31 @@ public:
         }
     }
 
+    /// The same for one of the first `pinned` tokens, which stays in floats.
+    void pin(std::size_t layer, std::size_t kv_head, std::size_t position, std::span<const float> key,
+             std::span<const float> value) {
+        if (form_.is_float()) {
+            store(layer, kv_head, position, key, value);
+            return;
+        }
+        const std::size_t at = ((layer * kv_heads_ + kv_head) * pinned_ + position) * head_size_;
+        std::copy_n(key.data(), head_size_, pinned_keys_.data() + at);
+        std::copy_n(value.data(), head_size_, pinned_values_.data() + at);
+    }
+
+    /// What store() put there, of a cache in floats.
+    void copy(std::size_t layer, std::size_t kv_head, std::size_t position, std::span<float> key,
+              std::span<float> value) const {
+        QUELL_EXPECTS(form_.is_float(), "a cache in floats");
+        const std::size_t head = layer * kv_heads_ + kv_head;
+        const float* keys = keys_.data() + head * keys_of_head() + position / panel_width * key_panel_stride();
+        const float* values = values_.data() + head * values_of_head() + position * panel_width;
+        for (std::size_t d = 0; d < head_size_; ++d) {
+            key[d] = keys[d * panel_width + position % panel_width];
+            value[d] = values[d / panel_width * value_panel_stride() + d % panel_width];
+        }
+    }
+
 private:
     static constexpr std::size_t largest_head = 4096;
 
@@ -107,6 +143,11 @@ private:
     [[nodiscard]] std::size_t values_of_head() const { return panels_of(head_size_) * value_panel_stride(); }
     [[nodiscard]] std::size_t bytes_of(std::size_t codes) const {
         return codes * static_cast<std::size_t>(form_.bits) / 8;
+    }
+
+    [[nodiscard]] std::span<const float> pinned_of(const quell::buffer<float>& all, std::size_t head,
+                                                   std::size_t position) const {
+        return {all.data() + (head * pinned_ + position) * head_size_, head_size_};
     }
 
     void store_key(float* panels, std::size_t position, std::span<const float> key) const {
@@ -165,6 +206,7 @@ private:
     }
 
     std::size_t capacity_;
+    std::size_t pinned_;
     std::size_t kv_heads_;
     std::size_t head_size_;
     quell::quant::head_scheme form_;
@@ -174,6 +216,8 @@ private:
     quell::buffer<std::uint8_t> value_codes_;
     quell::buffer<quell::quant::head_range> key_ranges_;    ///< of each token, in panels of 16
     quell::buffer<quell::quant::head_range> value_ranges_;  ///< of each token
+    quell::buffer<float> pinned_keys_;                      ///< [head][pinned][head_size], beside codes
+    quell::buffer<float> pinned_values_;
 };
 
 }  // namespace transformer

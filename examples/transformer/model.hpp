@@ -10,6 +10,7 @@
 #include "quell/io/safetensors.hpp"
 #include "quell/quant/forward.hpp"
 #include "transformer/config.hpp"
+#include "transformer/prefix_cache.hpp"
 
 #include <cstddef>
 #include <memory>
@@ -37,6 +38,7 @@ struct model {
     std::vector<block> blocks;
     quell::buffer<float> final_norm;
     quell::buffer<float> rope_factors;  ///< divisors of the frequencies [head_size / 2], or empty
+    prefix_ptr prefix = {};             ///< stands in front of every text
 };
 
 /// Calls f(linear) for every linear of a block, in the order in which they run.

@@ -8,6 +8,7 @@
 ///   tokenizer        U8, JSON (config_fields.hpp)
 ///   NAME.weight      F32: the norm gains, with what was folded into them, and the factors of the rotations
 ///   NAME.packed ...  the linears (model/linear_tensors.hpp); a tied head is not stored again
+///   prefix.keys      F32 [layers * tokens * kv_width], and prefix.values: of the prefix that the plan names
 ///
 /// NAME is that of a GGUF file, such as blk.0.attn_q.
 #pragma once
@@ -76,10 +77,36 @@ inline quell::result<quell::model::tensor_set> packed_tensors(const model& m, co
     for (const auto& [name, gain] : gains_of(m)) {
         tensors.add_vector(name + ".weight", gain);
     }
+    if (m.prefix) {
+        tensors.add_vector("prefix.keys", m.prefix->keys.elements());
+        tensors.add_vector("prefix.values", m.prefix->values.elements());
+    }
     for (const quell::site& s : make_graph(m.shape).sites) {
         tensors.add_linear(s.name, *linear_of(m, s));
     }
     return tensors;
+}
+
+/// The prefix that the plan of the file names.
+inline quell::result<prefix_ptr> read_prefix(checkpoint& tensors, const config& shape,
+                                             const quell::model::plan& decided, const std::string& name) {
+    if (decided.prefix.empty()) {
+        return prefix_ptr();
+    }
+    const std::size_t rows = shape.layers * decided.prefix.size();
+    for (const std::int32_t id : decided.prefix) {
+        if (id < 0 || static_cast<std::size_t>(id) >= shape.vocab || decided.prefix.size() > shape.context) {
+            return quell::io::failure(quell::errc::bad_value, name, "a prefix of ", decided.prefix.size(),
+                                      " tokens, among them ", id, ", for a vocabulary of ", shape.vocab,
+                                      " and a context of ", shape.context);
+        }
+    }
+    QUELL_TRY(const auto keys, tensors.vector("prefix.keys", rows * shape.kv_width()));
+    QUELL_TRY(const auto values, tensors.vector("prefix.values", rows * shape.kv_width()));
+    return std::make_shared<const prefix_cache>(
+        prefix_cache{.ids = decided.prefix,
+                     .keys = quell::matrix<float>::copy_of({keys.data(), rows, shape.kv_width()}),
+                     .values = quell::matrix<float>::copy_of({values.data(), rows, shape.kv_width()})});
 }
 
 /// The plan must fit the model, and the linears the plan.
@@ -151,6 +178,7 @@ inline quell::result<loaded> load_packed(quell::io::safetensors_file mapped, con
     QUELL_TRY(const std::string_view config_text, tensors.text("config"));
     QUELL_TRY(const std::string_view tokenizer_text, tensors.text("tokenizer"));
     QUELL_TRY(const config shape, config_from_text(config_text, name + ": config"));
+    QUELL_TRY(prefix_ptr prefix, detail::read_prefix(tensors, shape, decided, name));
     std::optional<quell::result<model>> network;
     std::optional<quell::result<tokenizer>> text;
     threads.parallel_for(2, [&](std::size_t half) {  // they take about as long as each other
@@ -162,6 +190,7 @@ inline quell::result<loaded> load_packed(quell::io::safetensors_file mapped, con
     });
     QUELL_TRY(loaded whole, detail::join(*std::move(network), *std::move(text), name));
     whole.network.mapped_from = file;
+    whole.network.prefix = std::move(prefix);
     if (const auto fits = detail::check_plan(decided, whole.network); !fits) {
         return fits.error().in(name);
     }

@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -40,14 +41,22 @@ inline void head_logits(const model& network, quell::matrix_view<const float> hi
 
 class session {
 public:
-    /// Room for `capacity` tokens. The model must outlive the session.
+    /// Room for `capacity` tokens behind the model's own prefix, or behind another one. The model must outlive the
+    /// session.
     session(const model& network, const quell::executor& threads, std::size_t capacity)
+        : session(network, threads, capacity, network.prefix) {}
+    session(const model& network, const quell::executor& threads, std::size_t capacity, const prefix_ptr& prefix)
         : network_(network),
           threads_(threads),
-          cache_(network.shape, capacity),
-          rope_(network.shape, network.rope_factors, capacity),
+          prefix_tokens_(prefix ? prefix->tokens() : 0),
+          cache_(network.shape, prefix_tokens_ + capacity, prefix_tokens_),
+          rope_(network.shape, network.rope_factors, prefix_tokens_ + capacity),
           mixing_(network.shape.kv_bits == 32 ? 0 : network.shape.head_size),
-          attention_(network.shape, cache_, threads.concurrency()) {}
+          attention_(network.shape, cache_, threads.concurrency()) {
+        if (prefix) {
+            pin(*prefix);
+        }
+    }
 
     /// Appends tokens. The same ids give the same bits however they are divided into calls, as long as no linear has a
     /// scale for a whole batch. Allocates only when a call has more tokens than every call before it.
@@ -75,11 +84,27 @@ public:
         quell::quant::forward(*network_.head, hidden_rows, out, workspace_, threads_);
     }
 
+    /// Tokens of the text so far, and room for tokens of a text; the prefix does not count.
     [[nodiscard]] std::size_t position() const { return position_; }
-    [[nodiscard]] std::size_t capacity() const { return cache_.capacity(); }
+    [[nodiscard]] std::size_t capacity() const { return cache_.capacity() - prefix_tokens_; }
     [[nodiscard]] std::size_t vocab() const { return network_.shape.vocab; }
     void reset() { position_ = last_rows_ = 0; }
     void observe(observer o) { observer_ = std::move(o); }
+
+    /// Keys and values of the text so far, as the prefix of other texts. `ids`: its tokens.
+    /// Requires a session without a prefix, whose cache is in floats.
+    [[nodiscard]] prefix_cache to_prefix(std::span<const std::int32_t> ids) const {
+        QUELL_EXPECTS(prefix_tokens_ == 0 && ids.size() == position_, "the tokens of the whole text");
+        const config& c = network_.shape;
+        prefix_cache made{.ids = {ids.begin(), ids.end()},
+                          .keys = {c.layers * position_, c.kv_width()},
+                          .values = {c.layers * position_, c.kv_width()}};
+        for_each_pinned_head(position_, [&](std::size_t row, std::size_t layer, std::size_t head, std::size_t token) {
+            cache_.copy(layer, head, token, made.keys.row(row).subspan(head * c.head_size, c.head_size),
+                        made.values.row(row).subspan(head * c.head_size, c.head_size));
+        });
+        return made;
+    }
 
 private:
     static constexpr std::size_t rows_at_once = 512;  ///< bounds the memory for activations, changes no bit
@@ -88,6 +113,30 @@ private:
     struct activations {
         quell::matrix<float> stream, normed, delta, q, k, v, attended, gate, up;
     };
+
+    /// f(row of a prefix_cache, layer, head, token)
+    template <typename F>
+    void for_each_pinned_head(std::size_t tokens, F f) const {
+        for (std::size_t row = 0; row < network_.shape.layers * tokens; ++row) {
+            for (std::size_t head = 0; head < network_.shape.kv_heads; ++head) {
+                f(row, row / tokens, head, row % tokens);
+            }
+        }
+    }
+
+    void pin(const prefix_cache& prefix) {
+        const config& c = network_.shape;
+        QUELL_EXPECTS(prefix.keys.rows() == c.layers * prefix.tokens() && prefix.keys.cols() == c.kv_width(),
+                      "a prefix of this model");
+        quell::matrix<float> keys = quell::matrix<float>::copy_of(prefix.keys.view());
+        if (!mixing_.empty()) {
+            mix_heads(mixing_, keys.view(), threads_);
+        }
+        for_each_pinned_head(prefix.tokens(), [&](std::size_t row, std::size_t layer, std::size_t head, std::size_t t) {
+            cache_.pin(layer, head, t, keys.row(row).subspan(head * c.head_size, c.head_size),
+                       prefix.values.row(row).subspan(head * c.head_size, c.head_size));
+        });
+    }
 
     [[nodiscard]] quell::result<void> check(std::span<const std::int32_t> ids) const {
         const std::size_t vocab = network_.shape.vocab;
@@ -192,8 +241,9 @@ private:
         seen(4 * layer, x);
         const quell::quant::linear_call calls[] = {{&b.q, q}, {&b.k, k}, {&b.v, v}};
         quell::quant::forward_shared(calls, x, workspace_, threads_);
-        rotate_and_store(network_.shape, rope_, layer, position_, q, k, v, mixing_, cache_, threads_);
-        attention_.run(cache_, layer, position_, q, attended, threads_);
+        const std::size_t position = prefix_tokens_ + position_;
+        rotate_and_store(network_.shape, rope_, layer, position, q, k, v, mixing_, cache_, threads_);
+        attention_.run(cache_, layer, position, q, attended, threads_);
         seen(4 * layer + 1, attended);
         quell::quant::forward(b.o, attended, delta, workspace_, threads_);
     }
@@ -228,6 +278,7 @@ private:
 
     const model& network_;
     quell::executor threads_;
+    std::size_t prefix_tokens_;
     kv_cache cache_;
     rope_table rope_;
     quell::transforms::hadamard mixing_;  ///< of heads, where the cache holds codes; or empty
@@ -239,5 +290,21 @@ private:
     std::size_t position_ = 0;
     std::size_t last_rows_ = 0;
 };
+
+/// The prefix of these tokens, none for no tokens. The model's own prefix does not stand before it.
+///
+/// Requires keys and values that are not kept in codes.
+/// Errors   errc::bad_value: an id outside the vocabulary.
+inline quell::result<prefix_ptr> make_prefix(const model& network, std::span<const std::int32_t> ids,
+                                             const quell::executor& threads = {}) {
+    if (ids.empty()) {
+        return prefix_ptr();
+    }
+    session run(network, threads, ids.size(), {});
+    if (const auto ran = run.prefill(ids); !ran) {
+        return ran.error().in("prefix");
+    }
+    return std::make_shared<const prefix_cache>(run.to_prefix(ids));
+}
 
 }  // namespace transformer

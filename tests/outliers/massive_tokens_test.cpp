@@ -163,6 +163,27 @@ TEST(SpikeRatio, TakesTheLowerMedian) {
     EXPECT_EQ(seen.mean(), 5.0);
 }
 
+TEST(SpikeRatio, IsOneForEqualTokensKnowsNoUnitAndRisesToSpikeOverMedian) {
+    matrix<float> x(64, 3);
+    for (std::size_t t = 0; t < 64; ++t) {
+        x(t, t % 3) = t % 2 == 0 ? 0.75F : -0.75F;
+    }
+    const auto ratio = [&x](float unit) {
+        matrix<float> scaled = matrix<float>::copy_of(x.view());
+        for (float& v : scaled.elements()) {
+            v *= unit;
+        }
+        spike_ratio seen;
+        seen.add(scaled.view());
+        return seen.mean();
+    };
+    EXPECT_EQ(ratio(1.0F), 1.0);
+    x(40, 1) = -1500.0F;
+    EXPECT_EQ(ratio(1.0F), 2000.0);
+    EXPECT_EQ(ratio(0x1p-20F), 2000.0);
+    EXPECT_EQ(ratio(0x1p30F), 2000.0);
+}
+
 TEST(SpikeRatio, MergesExactly) {
     const matrix<float> x = rows_with_massive_tokens(960, 7, 25, 10);
     const auto whole = collect_windows<spike_ratio>(x.view(), 32);

@@ -58,6 +58,15 @@ TEST(InspectPage, ShowsEveryInputAndEveryLinearOfBothToys) {
     EXPECT_EQ(plain.html.find("ffn_gate"), std::string::npos);
 }
 
+/// A chart of token scales for every kind of input, and a map of spike ratios.
+TEST(InspectPage, ShowsSpikesOfEveryModule) {
+    const written_page spiky = page_of({"inspect", "--model", "toy", "--plant", "tokens", "--calib-tokens", "2048"});
+    EXPECT_EQ(occurrences(spiky.html, "Token scale, input of "), 2 * 4U);  // title and name of each picture
+    EXPECT_NE(spiky.html.find("blk.1.ffn_down: "), std::string::npos);
+    EXPECT_NE(spiky.run.out.find("argest spike ratio "), std::string::npos) << spiky.run.out;
+    EXPECT_NE(spiky.run.out.find("blk.1.down_in"), std::string::npos) << spiky.run.out;
+}
+
 TEST(InspectPage, PrintsAShortTable) {
     const written_page page = page_of({"inspect", "--model", "toy", "--calib-tokens", "1024"});
     EXPECT_TRUE(page.run.out.starts_with("toy, builtin: 1024 tokens in windows of 512; 28 linears behind 16 inputs"))

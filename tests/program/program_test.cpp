@@ -72,6 +72,25 @@ TEST(Program, PlantedTokensHurtRotationAndSmoothingBeforeItHelps) {
     EXPECT_LT(kl("auto-transform-w4a4-rtn"), kl("smoothrot-w4a4-rtn"));
 }
 
+/// One static scale cannot serve massive tokens and all others; 16 bits for the few inputs that have them can.
+TEST(Program, PlantedTokensHurtStaticScalesAndExemptionHelps) {
+    auto rows =
+        rows_of({"--model", "toy", "--plant", "tokens", "--tokens", "2048", "--recipe", "fp32,static-w8a8,qfem-w8a8"});
+    ASSERT_EQ(rows.size(), 3U);
+    const auto loss = [&](const char* recipe) { return std::log(rows[recipe]["perplexity"].get<double>()); };
+    EXPECT_GT(loss("static-w8a8") - loss("fp32"), 0.5);
+    EXPECT_LT(loss("qfem-w8a8") - loss("fp32"), 0.05 * (loss("static-w8a8") - loss("fp32")));
+    EXPECT_LT(rows["qfem-w8a8"]["kl_divergence"], 0.02);
+    EXPECT_EQ(rows["qfem-w8a8"]["weight_bits_stored"], rows["static-w8a8"]["weight_bits_stored"]);
+}
+
+TEST(Program, SaysWhichSitesAreExemptAndWhichTokensStandInFront) {
+    const outcome o = program_test::quell({"eval", "--model", "toy", "--plant", "tokens", "--tokens", "512",
+                                           "--calib-tokens", "2048", "--recipe", "qfem-qfep-w8a8", "--quiet"});
+    ASSERT_EQ(o.status, 0) << o.err;
+    EXPECT_NE(o.out.find("qfem-qfep-w8a8: blk.1.ffn_down: spike ratio "), std::string::npos) << o.out;
+}
+
 TEST(Program, KeysAndValuesInCodesCostLittle) {
     const auto kl = [](const char* bits) {
         return rows_of({"--model", "toy", "--tokens", "2048", "--recipe", "rtn-w8a8", "--kv-bits",
@@ -127,6 +146,7 @@ TEST(Program, WritesAModelThatScoresAsTheOneInMemory) {
          {std::vector<std::string>{"--recipe", "rtn-w4a8-g32", "--embedding-bits", "8"},
           {"--recipe", "smoothquant-w8a8", "--calib-tokens", "1024"},
           {"--recipe", "smoothrot-w4a4-rtn", "--calib-tokens", "1024"},
+          {"--recipe", "qfem-qfep-w8a8", "--calib-tokens", "1024", "--kv-bits", "8"},
           {"--recipe", "hybrid-w4a4", "--calib-tokens", "1024", "--kv-bits", "4"}}) {
         for (const char* model : {"toy", "toy-gelu"}) {
             std::vector<std::string> arguments = {"quantize", "--model", model, "--out", packed};

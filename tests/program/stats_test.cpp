@@ -171,6 +171,24 @@ TEST_F(Stats, MergedAreThoseOfOnePass) {
     }
 }
 
+/// The paper's finding: it is the product in a gated feed-forward that spikes.
+TEST_F(Stats, SpikesAreHigherBehindAGateThanBehindAPlainGelu) {
+    const auto largest_ratio = [&](const std::string& model) {
+        const auto file = opened(stats(model + ".safetensors", {"--model", model, "--calib-tokens", "4096"}));
+        double largest = 0.0;
+        for (const quell::io::tensor_view& tensor : file.tensors()) {
+            if (tensor.name.ends_with(".spikes")) {
+                double sum_and_sequences[2] = {};
+                std::memcpy(sum_and_sequences, tensor.bytes.data(), sizeof sum_and_sequences);
+                largest = std::max(largest, sum_and_sequences[0] / sum_and_sequences[1]);
+            }
+        }
+        return largest;
+    };
+    EXPECT_LT(largest_ratio("toy-gelu"), 5.0);
+    EXPECT_GT(largest_ratio("toy"), 2.0 * largest_ratio("toy-gelu"));
+}
+
 TEST_F(Stats, OfOneFileMergedAreTheSameBytes) {
     const std::string one = stats("s.safetensors", {"--calib-tokens", "300"});
     const std::string again = folder_.file("again.safetensors");

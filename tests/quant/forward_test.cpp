@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstring>
@@ -84,6 +85,43 @@ TEST(Forward, EqualsTheProductOfTheDequantizedOperands) {
             }
         }
     }
+}
+
+TEST(Forward, AScaleOfEachCallIsTheLargestThatARowTakes) {
+    const matrix<float> w = random_matrix(20, 70, 1);
+    const quantized q = round_plainly(w, int8_rows);
+    matrix<float> x = random_matrix(6, 70, 2);
+    float largest = 0.0F;
+    for (std::size_t r = 0; r < 6; ++r) {
+        for (float& v : x.row(r)) {
+            v *= r == 4 ? 0.0F : 0.01F;  // below 1, which is what a row of zeros would say
+            largest = std::max(largest, std::abs(v));
+        }
+    }
+    thread_pool pool(3);
+    for (const int bits : {8, 4}) {
+        const float scale = largest / (bits == 8 ? 127.0F : 7.0F);
+        const linear fixed = make(q, {.bits = bits, .reach = granularity::tensor, .static_scale = scale}, {});
+        const linear dynamic = make(q, {.bits = bits, .reach = granularity::tensor, .at_run_time = true}, {});
+        EXPECT_TRUE(same_bits(run(dynamic, x), run(fixed, x))) << bits;
+        EXPECT_TRUE(same_bits(run(dynamic, x), run(dynamic, x, pool))) << bits;
+        EXPECT_TRUE(same_bits(run(dynamic, matrix<float>(3, 70)), matrix<float>(3, 20)));
+    }
+}
+
+TEST(Forward, AStaticScaleClampsWhatCalibrationNeverSaw) {
+    const matrix<float> w = random_matrix(20, 70, 1);
+    const linear layer = make(round_plainly(w, int8_rows), {.reach = granularity::tensor, .static_scale = 0.01F}, {});
+    matrix<float> at_limit = random_matrix(2, 70, 2);
+    for (float& v : at_limit.elements()) {
+        v = std::min(std::max(0.01F * std::nearbyint(100.0F * v), -1.27F), 1.27F);
+    }
+    at_limit(0, 3) = 1.27F;
+    at_limit(1, 9) = -1.27F;
+    matrix<float> beyond = matrix<float>::copy_of(at_limit.view());
+    beyond(0, 3) = 1e6F;
+    beyond(1, 9) = -3.0F;
+    EXPECT_TRUE(same_bits(run(layer, beyond), run(layer, at_limit)));
 }
 
 /// The first channels in float, the others in integers.

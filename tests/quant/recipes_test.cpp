@@ -28,8 +28,8 @@ TEST(Recipes, AreFoundByName) {
         ASSERT_TRUE(found) << name;
         EXPECT_EQ(found->name, name);
         EXPECT_EQ(found->is_float(), name == "fp32");
-        const bool needs_none =
-            name == "fp32" || name.starts_with("rtn") || name.starts_with("absmax") || name.starts_with("hqq");
+        const bool needs_none = name == "fp32" || name.starts_with("dynamic") || name.starts_with("rtn") ||
+                                name.starts_with("absmax") || name.starts_with("hqq");
         EXPECT_EQ(found->needs_calibration(), !needs_none) << name;
     }
 }
@@ -57,6 +57,25 @@ TEST(Recipes, ThoseWithGptqHaveTwoVariants) {
     EXPECT_FALSE(find_recipe("rtn-w8a8-gptq"));
     EXPECT_FALSE(find_recipe("hybrid-w4a4-awq"));
     EXPECT_FALSE(find_recipe("-rtn"));
+}
+
+TEST(Recipes, AnyCanBeGuardedAgainstSpikes) {
+    for (const char* base : {"static-w8a8", "smoothquant-static-w8a8", "hybrid-w4a4-rtn", "rtn-w4a8-g64"}) {
+        for (const char* front : {"qfem-", "qfep-", "qfem-qfep-"}) {
+            const auto found = find_recipe(std::string(front) + base);
+            ASSERT_TRUE(found) << front << base;
+            const auto plain = find_recipe(base);
+            EXPECT_EQ(found->exempts_spikes, std::string_view(front).starts_with("qfem")) << front;
+            EXPECT_EQ(found->finds_prefix, std::string_view(front).ends_with("qfep-")) << front;
+            EXPECT_EQ(found->activations, plain->activations);
+            EXPECT_EQ(found->solver.name(), plain->solver.name());
+            EXPECT_TRUE(found->needs_calibration());
+            EXPECT_FALSE(plain->exempts_spikes || plain->finds_prefix);
+        }
+    }
+    EXPECT_FALSE(find_recipe("qfem-"));
+    EXPECT_FALSE(find_recipe("qfem-fp32"));
+    EXPECT_FALSE(find_recipe("qfep-qfem-static-w8a8"));
 }
 
 TEST(Recipes, FamiliesSayBitsGroupAndActivations) {

@@ -96,6 +96,34 @@ TEST(PackedFile, ComputesTheSameBitsAsTheModelInMemory) {
     }
 }
 
+/// A network behind a prefix, quantized.
+packed_model quantized_behind_prefix(const transformer::model& base) {
+    const auto ids = support::random_ids(40, base.shape.vocab);
+    const auto prefix = *transformer::make_prefix(base, std::vector<std::int32_t>{7, 300});
+    const auto engine = transformer::make_engine(base, ids, 40, {}, prefix);
+    auto plan = *quell::model::make_plan(engine.graph, *quell::quant::find_recipe("static-w8a8"));
+    plan.prefix = prefix->ids;
+    auto changed = quell::model::apply(engine, plan);
+    EXPECT_TRUE(changed) << changed.error().message;
+    packed_model made{.network = {}, .decided = changed->decided};
+    made.network = transformer::with_linears(base, *std::move(changed), prefix);
+    return made;
+}
+
+TEST(PackedFile, KeepsTheKeysAndValuesOfThePrefix) {
+    const temporary_folder folder;
+    const auto base = support::network_of(random_model(shape_of(false, false)));
+    packed_model m = quantized_behind_prefix(base);
+    save_or_fail(folder.path("m.safetensors"), m);
+    const auto loaded = support::load_or_fail(folder.path("m.safetensors"));
+    ASSERT_TRUE(loaded.network.prefix);
+    EXPECT_EQ(loaded.network.prefix->ids, m.network.prefix->ids);
+    EXPECT_TRUE(std::ranges::equal(loaded.network.prefix->keys.elements(), m.network.prefix->keys.elements()));
+    EXPECT_EQ(all_logits(loaded.network), all_logits(m.network));
+    m.network.prefix = nullptr;
+    EXPECT_NE(all_logits(loaded.network), all_logits(m.network));
+}
+
 TEST(PackedFile, KeepsWhatAGgufFileSays) {
     const temporary_folder folder;
     random_model random(shape_of(false, false));
@@ -198,6 +226,32 @@ TEST_F(HostilePackedFile, ATensorWithoutARole) {
 TEST_F(HostilePackedFile, AnotherVersion) {
     metadata_["quell.packed"] = "2";
     refuses("is a packed file of version \"2\"; this program reads version 1");
+}
+
+TEST_F(HostilePackedFile, APrefixThatIsNotThere) {
+    const std::string plan = metadata_["quell.plan"];
+    const auto with_prefix = [&](const std::string& ids) {
+        std::string text = plan;
+        text.replace(text.find("\"prefix\":[]"), 11, "\"prefix\":[" + ids + "]");
+        metadata_["quell.plan"] = text;
+    };
+    with_prefix("5");
+    refuses("tensor \"prefix.keys\" is missing");
+    with_prefix("5,512");
+    refuses("a prefix of 2 tokens, among them 512, for a vocabulary of 512 and a context of 1024");
+    with_prefix("-1");
+    refuses("a prefix of 1 tokens, among them -1");
+    const std::vector<float> numbers(2 * 8 + 1);  // two layers of one head of 8, and one number too many
+    for (const char* name : {"prefix.keys", "prefix.values"}) {
+        tensors_.push_back({.name = name,
+                            .type = quell::dtype::f32,
+                            .shape = {numbers.size()},
+                            .bytes = std::as_bytes(std::span(numbers))});
+    }
+    with_prefix("5");
+    refuses("tensor \"prefix.keys\" has the shape [17] where the configuration asks for [16]");
+    metadata_["quell.plan"] = plan;
+    refuses("tensor \"prefix.keys\" is no part of a network");
 }
 
 TEST_F(HostilePackedFile, AMissingPlan) {

@@ -408,6 +408,11 @@ private:
 inline result<quantized_model> apply(const engine& source, const plan& decided, const apply_options& options) {
     QUELL_EXPECTS(static_cast<bool>(source.weight), "an engine that gives its weights");
     QUELL_TRY_VOID(check(decided, source.graph));
+    if (decided.prefix != source.prefix) {
+        return error{errc::bad_value, "the plan has a prefix of " + std::to_string(decided.prefix.size()) +
+                                          " tokens, the engine calibrates behind another one of " +
+                                          std::to_string(source.prefix.size())};
+    }
     return detail::application(source, decided, options).run();
 }
 

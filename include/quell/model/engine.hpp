@@ -15,6 +15,7 @@
 #include "quell/stats/finite.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
@@ -26,8 +27,12 @@
 namespace quell::model {
 inline namespace QUELL_BASELINE {
 
+struct quantized_model;
+
 /// Called with the rows that enter an input point, before anything is done to them; from one thread at a time.
 using input_observer = std::function<void(std::size_t input, matrix_view<const float> x)>;
+
+using token_ids = std::span<const std::int32_t>;
 
 struct engine {
     quell::graph graph;
@@ -36,6 +41,12 @@ struct engine {
     std::function<result<buffer<float>>(const std::string& gain_name)> gain = {};  ///< a copy of a norm gain
     std::function<result<matrix<float>>(const std::string& name)> table = {};  ///< a copy of the embedding or the head
     std::function<result<void>(const input_observer&)> calibrate = {};         ///< one pass over the calibration data
+    std::vector<std::int32_t> prefix = {};  ///< the tokens behind which calibrate() and loss() run their data
+    /// Runs `ids` in float as a text of their own behind the tokens of `prefix`, and shows the rows of `ids`, those of
+    /// an input in one call.
+    std::function<result<void>(token_ids prefix, token_ids ids, const input_observer&)> probe = {};
+    /// Mean loss of a model, in nats a token, on some of the calibration data; only comparisons matter.
+    std::function<result<double>(quantized_model&&)> loss = {};
 };
 
 /// Both ends of a rotated residual stream; they are no longer tied. The gain of the final norm is among the gains.

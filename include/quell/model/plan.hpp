@@ -51,6 +51,7 @@ struct site_plan {
     quant::activation_scheme activations = {.bits = 32};
     quant::any_solver solver = {};
     std::string fallback = {};  ///< why this is not what the recipe asked for; empty: it is
+    std::string reason = {};    ///< why the recipe treats this site unlike others; empty: it does not
 
     [[nodiscard]] bool is_float() const { return weights.bits == 32; }
 };
@@ -59,7 +60,8 @@ struct site_plan {
 struct plan {
     std::string recipe;
     stream_basis stream = stream_basis::original;
-    std::size_t split_rank = 0;  ///< leading directions of a split stream
+    std::size_t split_rank = 0;             ///< leading directions of a split stream
+    std::vector<std::int32_t> prefix = {};  ///< tokens in front of every text, their keys and values kept in float
     std::vector<input_plan> inputs = {};
     std::vector<site_plan> sites = {};
 };

@@ -171,6 +171,7 @@ requires(std::same_as<std::remove_const_t<Plan>, site_plan>) void fields(Visit& 
     visit("activations", decided.activations);
     visit("solver", decided.solver);
     visit("fallback", decided.fallback);
+    visit("reason", decided.reason);
 }
 
 namespace detail {
@@ -188,6 +189,7 @@ requires(std::same_as<std::remove_const_t<File>, plan_file>) void fields(Visit& 
     visit("recipe", file.content.recipe);
     visit("stream", file.content.stream);
     visit("split_rank", file.content.split_rank);
+    visit("prefix", file.content.prefix);
     visit("inputs", file.content.inputs);
     visit("sites", file.content.sites);
 }
@@ -200,6 +202,7 @@ requires(std::same_as<std::remove_const_t<File>, plan_file>) void fields(Visit& 
     visit("recipe", decided.recipe);
     visit("stream", decided.stream);
     visit("split_rank", decided.split_rank);
+    visit("prefix", decided.prefix);
     visit("inputs", decided.inputs);
     visit("sites", decided.sites);
     return std::move(visit).finish();

@@ -17,9 +17,10 @@ inline namespace QUELL_BASELINE {
 
 struct activation_scheme {
     int bits = 8;                            ///< 8, 4, 16 (for weight-only forms), or 32: float
-    granularity reach = granularity::token;  ///< token: scale taken at run time; tensor: `static_scale` for all
+    granularity reach = granularity::token;  ///< token: scale taken at run time; tensor: one scale for all
     float clip = 1.0F;                       ///< the scale covers clip * absmax, in (0, 1]; 0: still to be searched
     float static_scale = 0.0F;               ///< with granularity::tensor only; 0: still to be calibrated
+    bool at_run_time = false;  ///< with granularity::tensor: no static scale, but one for the rows of each call
 
     [[nodiscard]] bool is_float() const { return bits == 32; }
     /// Rows of codes that a row of activations becomes: 16 bits are two codes of 8.
@@ -27,7 +28,7 @@ struct activation_scheme {
     [[nodiscard]] float largest_code() const { return bits == 16 ? 32385.0F : bits == 8 ? 127.0F : 7.0F; }
     /// Needs maxima of the activations, and needs rows of them.
     [[nodiscard]] bool needs_scale() const {
-        return !is_float() && reach == granularity::tensor && static_scale == 0.0F;
+        return !is_float() && reach == granularity::tensor && static_scale == 0.0F && !at_run_time;
     }
     [[nodiscard]] bool needs_clip() const { return !is_float() && clip == 0.0F; }
     [[nodiscard]] bool needs_calibration() const { return needs_scale() || needs_clip(); }
@@ -41,6 +42,7 @@ requires(std::same_as<std::remove_const_t<Scheme>, activation_scheme>) void fiel
     visit("reach", form.reach);
     visit("clip", form.clip);
     visit("static_scale", form.static_scale);
+    visit("at_run_time", form.at_run_time);
 }
 
 /// Errors   errc::unsupported for bits or a reach that no kernel has; errc::bad_value for a clip or scale out of range.
@@ -63,6 +65,9 @@ requires(std::same_as<std::remove_const_t<Scheme>, activation_scheme>) void fiel
     }
     if (form.static_scale > 0.0F && form.reach != granularity::tensor) {
         return error{errc::bad_value, "a static activation scale needs the reach 'tensor'"};
+    }
+    if (form.at_run_time && (form.reach != granularity::tensor || form.bits > 8 || form.static_scale > 0.0F)) {
+        return error{errc::unsupported, "a scale of each call needs the reach 'tensor', 4 or 8 bits, no static scale"};
     }
     return {};
 }

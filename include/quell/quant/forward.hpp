@@ -197,6 +197,18 @@ void for_row_ranges(std::size_t rows, std::size_t cols, const executor& threads,
     });
 }
 
+/// The largest scale that a row took for itself; a row of zeros took none.
+inline float largest_scale(const kernels::quantize_args& done) {
+    float largest = 0.0F;
+    for (std::size_t r = 0; r < done.rows; ++r) {
+        const std::int8_t* codes = done.codes + r * done.stride;
+        if (done.scales[r] > largest && std::any_of(codes, codes + done.cols, [](std::int8_t c) { return c != 0; })) {
+            largest = done.scales[r];
+        }
+    }
+    return largest == 0.0F ? 1.0F : largest;
+}
+
 inline prepared_activations prepare(const quantized_linear& layer, matrix_view<const float> x,
                                     std::span<std::byte> workspace, const executor& threads) {
     const kernels::panel_shape& shape = layer.packed().panels().shape;
@@ -204,7 +216,7 @@ inline prepared_activations prepare(const quantized_linear& layer, matrix_view<c
     QUELL_EXPECTS(workspace.size() >= block.bytes, "a workspace of workspace_bytes()");
     std::byte* memory = aligned(workspace.data());
     const transforms::hadamard& rotation = layer.online().rotation;
-    const kernels::quantize_args args{
+    kernels::quantize_args args{
         .x = x.data() + layer.float_features(),
         .ldx = x.stride(),
         .rows = x.rows(),
@@ -222,11 +234,18 @@ inline prepared_activations prepare(const quantized_linear& layer, matrix_view<c
         .signs = rotation.signs().data(),
     };
     auto* rooms = reinterpret_cast<float*>(memory + block.rooms_at);
-    for_row_ranges(x.rows(), x.cols(), threads, [&](std::size_t worker, std::size_t begin, std::size_t end) {
-        kernels::quantize_args own = args;
-        own.rotated = rooms + worker * block.room;
-        kernels::best().quantize_rows(own, begin, end);
-    });
+    const auto quantize = [&] {
+        for_row_ranges(x.rows(), x.cols(), threads, [&](std::size_t worker, std::size_t begin, std::size_t end) {
+            kernels::quantize_args own = args;
+            own.rotated = rooms + worker * block.room;
+            kernels::best().quantize_rows(own, begin, end);
+        });
+    };
+    quantize();
+    if (layer.activations().at_run_time) {
+        args.static_scale = largest_scale(args);
+        quantize();
+    }
     return {x, args.codes, args.stride, args.scales, args.sums, shape.groups()};
 }
 

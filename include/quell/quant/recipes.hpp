@@ -45,14 +45,16 @@ struct recipe {
     std::optional<activation_scheme> writer_activations = {};  ///< of linears that write the residual stream
     bool rotates_stream = false;                               ///< the residual stream runs in a rotated basis
     std::size_t split_rank = 0;                                ///< leading directions of that basis which stay in float
+    bool exempts_spikes = false;  ///< QFeM: inputs whose tokens spike keep activations of 16 bits
+    bool finds_prefix = false;    ///< QFeP: a prefix kept in float draws the spikes to itself
     std::vector<input_rule> transforms =
         {};  ///< the first that is meant for an input decides; of the rotated stream none
     any_solver solver = {};
 
     [[nodiscard]] bool is_float() const { return weights.bits == 32; }
     [[nodiscard]] bool needs_calibration() const {
-        return activations.needs_calibration() || solver.needs_calibration() || split_rank > 0 ||
-               std::any_of(transforms.begin(), transforms.end(), [](const input_rule& rule) {
+        return exempts_spikes || finds_prefix || activations.needs_calibration() || solver.needs_calibration() ||
+               split_rank > 0 || std::any_of(transforms.begin(), transforms.end(), [](const input_rule& rule) {
                    return rule.transforms.size() > 1 || rule.transforms.front().needs_statistics();
                });
     }
@@ -67,6 +69,8 @@ namespace detail {
 
 inline constexpr scheme int8_rows{.bits = 8, .reach = granularity::channel};
 inline constexpr scheme int4_rows{.bits = 4, .reach = granularity::channel};
+inline constexpr activation_scheme int8_static{.reach = granularity::tensor};
+inline constexpr activation_scheme int8_dynamic{.reach = granularity::tensor, .at_run_time = true};
 inline constexpr activation_scheme int4_tokens{.bits = 4, .clip = 0.9F};
 inline constexpr activation_scheme int4_fitted{.bits = 4, .clip = 0.0F};
 inline constexpr activation_scheme weight_only{.bits = 16};  ///< fine enough that the weights alone cost anything
@@ -201,6 +205,18 @@ inline recipe simulated_binary(any_solver solver, std::size_t group) {
     return simulated_binary({rounding::masked_binary{.share = share}}, 128);
 }
 
+/// QFeM.
+inline recipe exempting(recipe base) {
+    base.exempts_spikes = true;
+    return base;
+}
+
+/// QFeP.
+inline recipe prefixed(recipe base) {
+    base.finds_prefix = true;
+    return base;
+}
+
 struct named_recipe {
     std::string_view name;
     recipe (*make)(const recipe_options&);
@@ -212,7 +228,11 @@ inline constexpr named_recipe all_recipes[] = {
     {"absmax-w8a8", [](const recipe_options&) { return plain(int8_rows, {}); }},
     {"absmax-w4a8-g128", [](const recipe_options&) { return plain(int4_groups(128, scale_type::f32), {}); }},
     {"absmax-w4a8-g32", [](const recipe_options&) { return plain(int4_groups(32, scale_type::f32), {}); }},
-    {"static-w8a8", [](const recipe_options&) { return searched(int8_rows, {.reach = granularity::tensor}); }},
+    {"static-w8a8", [](const recipe_options&) { return searched(int8_rows, int8_static); }},
+    {"dynamic-w8a8", [](const recipe_options&) { return searched(int8_rows, int8_dynamic); }},
+    {"qfem-w8a8", [](const recipe_options&) { return exempting(searched(int8_rows, int8_static)); }},
+    {"qfep-w8a8", [](const recipe_options&) { return prefixed(searched(int8_rows, int8_static)); }},
+    {"qfem-qfep-w8a8", [](const recipe_options&) { return exempting(prefixed(searched(int8_rows, int8_static))); }},
     {"rtn-w8a8", [](const recipe_options&) { return searched(int8_rows, {}); }},
     {"rtn-w4a8-g128", [](const recipe_options&) { return searched(int4_groups(128, scale_type::f16), {}); }},
     {"rtn-w4a8-g32", [](const recipe_options&) { return searched(int4_groups(32, scale_type::f16), {}); }},
@@ -220,6 +240,7 @@ inline constexpr named_recipe all_recipes[] = {
      [](const recipe_options&) { return with_gptq(searched(int4_groups(128, scale_type::f16), {})); }},
     {"rtn-w4a4", [](const recipe_options&) { return searched(int4_rows, int4_tokens); }},
     {"smoothquant-w8a8", [](const recipe_options& o) { return smoothed(searched(int8_rows, {}), o); }},
+    {"smoothquant-static-w8a8", [](const recipe_options& o) { return smoothed(searched(int8_rows, int8_static), o); }},
     {"smoothquant-w4a4", [](const recipe_options& o) { return smoothed(searched(int4_rows, int4_tokens), o); }},
     {"quarot-w4a4", [](const recipe_options&) { return with_gptq(rotated(searched(int4_rows, int4_tokens))); }},
     {"smoothrot-w4a4",
@@ -373,10 +394,28 @@ namespace detail {
     return base;
 }
 
+/// Any recipe with "qfem-", "qfep-" or "qfem-qfep-" in front.
+[[nodiscard]] inline std::optional<recipe> guarded_named(std::string_view name, const recipe_options& options) {
+    constexpr std::string_view exemption = "qfem-";
+    constexpr std::string_view prefix = "qfep-";
+    const bool exempts = name.starts_with(exemption);
+    name.remove_prefix(exempts ? exemption.size() : 0);
+    const bool finds = name.starts_with(prefix);
+    name.remove_prefix(finds ? prefix.size() : 0);
+    auto base = recipe_named(name, options);
+    base = base ? std::move(base) : variant_named(name, options);
+    if ((!exempts && !finds) || !base || base->is_float()) {
+        return std::nullopt;
+    }
+    base->exempts_spikes = base->exempts_spikes || exempts;
+    base->finds_prefix = base->finds_prefix || finds;
+    return base;
+}
+
 }  // namespace detail
 
-/// A name of recipe_names(), another member of one of its families (<family>-w<bits>[a8]-g<group>), or the name of a
-/// recipe that solves by GPTQ with "-gptq" or "-rtn" behind it.
+/// A name of recipe_names(), another member of one of its families (<family>-w<bits>[a8]-g<group>), the name of a
+/// recipe that solves by GPTQ with "-gptq" or "-rtn" behind it, or any of these with "qfem-", "qfep-" or both in front.
 ///
 /// Errors   errc::not_found, with the names that exist; errc::bad_value for an option out of range.
 [[nodiscard]] inline result<recipe> find_recipe(std::string_view name, const recipe_options& options = {}) {
@@ -385,6 +424,7 @@ namespace detail {
     }
     auto found = detail::recipe_named(name, options);
     found = found ? std::move(found) : detail::variant_named(name, options);
+    found = found ? std::move(found) : detail::guarded_named(name, options);
     if (found) {
         found->name = name;
         return *std::move(found);
