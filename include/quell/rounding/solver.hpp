@@ -76,7 +76,7 @@ template <typename S>
 }
 
 /// Whether a solver cannot work without input_knowledge::importance, said in the same way.
-template <solver S>
+template <typename S>
 [[nodiscard]] constexpr bool needs_importance(const S& s) {
     if constexpr (requires { s.needs_importance(); }) {
         return s.needs_importance();
