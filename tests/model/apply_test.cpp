@@ -83,9 +83,10 @@ TEST(Apply, SmoothingBeatsRoundingAlone) {
 TEST(Apply, EveryRecipeRuns) {
     fake_engine engine;
     for (const std::string_view name : quant::recipe_names()) {
-        if (!recipe(name).rotates_stream) {  // this engine lends no embedding and no head
-            const bool coarse = name.find("w4a4") != name.npos || recipe(name).weights.bits == 1;
-            EXPECT_LT(error_of(engine, recipe(name)), coarse ? 0.8 : 0.35) << name;
+        if (!recipe(name).rotates_stream) {                 // this engine lends no embedding and no head
+            const bool is_blind = name.starts_with("hqq");  // small weights of large channels need a code for 0
+            const bool is_coarse = is_blind || name.find("w4a4") != name.npos || recipe(name).weights.bits == 1;
+            EXPECT_LT(error_of(engine, recipe(name)), is_coarse ? 0.8 : 0.35) << name;
         }
     }
 }

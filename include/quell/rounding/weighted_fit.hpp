@@ -6,6 +6,7 @@
 
 #include "quell/core/buffer.hpp"
 #include "quell/core/target.hpp"
+#include "quell/linalg/ordered_product.hpp"
 #include "quell/rounding/nearest.hpp"
 #include "quell/rounding/real_zero.hpp"
 
@@ -27,11 +28,6 @@ struct weighted_fit {
 };
 
 namespace detail {
-
-/// A rounded product that no compiler can merge with the addition that follows.
-[[nodiscard]] QUELL_ALWAYS_INLINE double unfused(double product) {
-    return std::bit_cast<double>(std::bit_cast<std::uint64_t>(product) & ~std::uint64_t{1});
-}
 
 /// Sums over a group of w, w q, w q^2, w x, w q x and w (error)^2, with x in steps. Weights have so few bits that every
 /// product but the last is exact, with and without contraction.
@@ -169,12 +165,12 @@ private:
 
     /// The line of least squares through the codes that `at` gave; scale 0 where there is none.
     [[nodiscard]] static line refit(const line& at, const detail::line_sums& s) {
-        const double spread = detail::unfused(s.w * s.qq) - detail::unfused(s.q * s.q);
-        const double slope = (detail::unfused(s.w * s.qx) - detail::unfused(s.q * s.x)) / spread;
+        const double spread = linalg::detail::unfused(s.w * s.qq) - linalg::detail::unfused(s.q * s.q);
+        const double slope = (linalg::detail::unfused(s.w * s.qx) - linalg::detail::unfused(s.q * s.x)) / spread;
         if (!(spread > 0.0) || !(slope > 0.0)) {
             return {0.0F, 0.0F};
         }
-        const double offset = s.x - detail::unfused(slope * s.q);
+        const double offset = s.x - linalg::detail::unfused(slope * s.q);
         return {static_cast<float>(slope * static_cast<double>(at.scale)), static_cast<float>(-offset / s.w / slope)};
     }
 
@@ -196,7 +192,7 @@ private:
                 sums[2][l] += wq * q;
                 sums[3][l] += w * x;
                 sums[4][l] += wq * x;
-                sums[5][l] += detail::unfused(w * (off * off));
+                sums[5][l] += linalg::detail::unfused(w * (off * off));
             }
         }
         const auto total = [&](std::size_t k) { return (sums[k][0] + sums[k][1]) + (sums[k][2] + sums[k][3]); };
