@@ -34,6 +34,7 @@ struct eval_options {
     int embedding_bits = 32;
     int kv_bits = 16;
     std::string plan;
+    std::string survey;  ///< file that keeps what auto-<bits> found out; empty: none
     std::string plant;
     std::uint64_t regrid = 0;  ///< seed by which the weights leave the grid of their file; 0: they stay
     std::string json;
@@ -52,6 +53,8 @@ struct quantize_options {
     int embedding_bits = 32;
     int kv_bits = 16;
     std::string plan;
+    std::string survey;        ///< file that keeps what auto-<bits> found out; empty: none
+    std::string save_plan;     ///< empty: nowhere
     std::uint64_t regrid = 0;  ///< as for eval
     bool strict = false;
 };

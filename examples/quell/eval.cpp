@@ -50,6 +50,7 @@ public:
           bar_(options.common.quiet) {}
 
     result<eval_report> run() {
+        QUELL_TRY(survey_, read_survey(options_.survey));
         QUELL_TRY_VOID(load());
         report_ = {.model = options_.model,
                    .text = options_.text,
@@ -82,7 +83,7 @@ private:
             }
             QUELL_TRY(const quantized q, quantize_model(*base_, j, setup()));
             QUELL_TRY(eval_row row, score(j, q));
-            QUELL_TRY_VOID(note_transform(j));
+            QUELL_TRY_VOID(note_transform(job::from_plan(q.decided)));
             add(std::move(row));
         }
         return {};
@@ -273,6 +274,8 @@ private:
                 .embedding_bits = options_.embedding_bits,
                 .kv_bits = options_.kv_bits,
                 .sample_rows = shows_outputs() ? rows_compared : 0,
+                .survey = &survey_,
+                .survey_file = options_.survey,
                 .tokenizer = &*tokenizer_,
                 .threads = threads_,
                 .progress = bar_.callback("quantize")};
@@ -297,6 +300,7 @@ private:
     protocol rules_;
     reference reference_;
     scores base_scores_;
+    quell::model::model_survey survey_;
     eval_report report_;
 };
 

@@ -3,6 +3,7 @@
 /// The page of `quell eval`: the table, quality over size, speed, and what every layer loses under each recipe.
 #pragma once
 
+#include "allocation_pictures.hpp"
 #include "layer_map.hpp"
 #include "quell/report/bar_chart.hpp"
 #include "quell/report/html_table.hpp"
@@ -160,6 +161,13 @@ inline void add_charts(report::page& p, const eval_report& found) {
             "of the calibration text, with activations rounded too; without such a text only weights are. "
             "Linears that stay in float have no colour. Point at a cell for its value.");
         p.add(detail::loss_maps(found));
+    }
+    for (const eval_row& row : found.rows) {
+        if (has_scores(row.layers)) {
+            p.heading("Where " + row.recipe + " puts its bits", "bits-" + row.recipe);
+            p.paragraph("The score of each layer, by module; those that stand out carry their number.");
+            p.add(score_charts(row.layers)).add(choice_table(row.layers));
+        }
     }
     if (!found.notes.empty()) {
         p.heading("Notes", "notes").add(detail::list_of(found.notes));

@@ -21,6 +21,12 @@ void add_common(CLI::App& command, program::common_options& options) {
     command.add_flag("--quiet", options.quiet, "No progress");
 }
 
+void add_survey(CLI::App& command, std::string& path) {
+    command.add_option("--survey", path,
+                       "Keep in this file what auto-<bits> finds out; another run with the same model and text goes on "
+                       "from it");
+}
+
 void add_regrid(CLI::App& command, std::uint64_t& seed) {
     command
         .add_option("--regrid", seed,
@@ -52,6 +58,7 @@ CLI::App* add_eval(CLI::App& app, program::eval_options& options) {
     command->add_option("--kv-bits", options.kv_bits, "Keys and values in the cache: 8, 4, or 16 for as they are")
         ->check(CLI::IsMember({16, 8, 4}));
     command->add_option("--plan", options.plan, "Run this plan (JSON, as a report prints it) instead of a recipe");
+    add_survey(*command, options.survey);
     command->add_option("--plant", options.plant, "Plant outliers without changing the float model")
         ->check(CLI::IsMember({"channels", "tokens", "both"}));
     add_regrid(*command, options.regrid);
@@ -79,6 +86,8 @@ CLI::App* add_quantize(CLI::App& app, program::quantize_options& options) {
         ->check(CLI::IsMember({16, 8, 4}));
     command->add_option("--plan", options.plan,
                         "Carry out this plan (JSON, as a report prints it) instead of a recipe");
+    add_survey(*command, options.survey);
+    command->add_option("--save-plan", options.save_plan, "Write the plan that was carried out (JSON), to be edited");
     add_regrid(*command, options.regrid);
     command->add_flag("--strict", options.strict, "Fail where a linear cannot be what the recipe asks for");
     add_common(*command, options.common);

@@ -62,6 +62,7 @@ result<void> quantize_to_file(const quantize_options& options, const job& how) {
     if (options.regrid != 0) {
         QUELL_TRY(model->network, toy::regrid(model->network, options.regrid, threads));
     }
+    QUELL_TRY(quell::model::model_survey survey, read_survey(options.survey));
     QUELL_TRY(const quantized q,
               quantize_model(model->network, how,
                              {.calibration = options.calibration.empty() ? "builtin" : options.calibration,
@@ -70,11 +71,16 @@ result<void> quantize_to_file(const quantize_options& options, const job& how) {
                               .embedding_bits = options.embedding_bits,
                               .kv_bits = options.kv_bits,
                               .strict = options.strict,
+                              .survey = &survey,
+                              .survey_file = options.survey,
                               .tokenizer = &model->text,
                               .threads = threads,
                               .progress = bar.callback("quantize")}));
     bar.clear();
     QUELL_TRY_VOID(transformer::save_packed(options.out, q.network, model->text, q.decided));
+    if (!options.save_plan.empty()) {
+        QUELL_TRY_VOID(save_plan(options.save_plan, q.decided));
+    }
     QUELL_TRY(const auto written, quell::io::mapped_file::open(options.out));
     print_summary(q, model->seconds, options.out, written.bytes().size());
     return {};
@@ -103,8 +109,10 @@ int quantize(const quantize_options& options) {
     if (const std::string lack = lack_of_calibration(*how, options.calibration, options.model); !lack.empty()) {
         return misuse(lack);
     }
-    if (const auto writable = check_writable(options.out); !writable) {
-        return fail(writable.error());
+    for (const std::string& path : {options.out, options.save_plan}) {
+        if (const auto writable = path.empty() ? result<void>() : check_writable(path); !writable) {
+            return fail(writable.error());
+        }
     }
     return status_of(quantize_to_file(options, *how));
 }

@@ -6,18 +6,20 @@
 #include "evaluate.hpp"
 #include "quell/io/files.hpp"
 #include "quell/model/apply.hpp"
-#include "quell/model/make_plan.hpp"
 #include "quell/model/plan_json.hpp"
 #include "quell/model/prefix_search.hpp"
 #include "quell/model/spike_exemption.hpp"
+#include "quell/model/survey_json.hpp"
 #include "quell/quant/recipe_linear.hpp"
 #include "speed.hpp"
 #include "toy/corpus.hpp"
 #include "toy/massive_tokens.hpp"
 #include "transformer/adapter.hpp"
+#include "trials.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <memory>
 #include <span>
 #include <string>
@@ -34,8 +36,27 @@ result<job> job::from_plan_file(const std::string& path) {
     return from_plan(std::move(read));
 }
 
+result<void> save_plan(const std::string& path, const quell::model::plan& decided) {
+    const std::string text = to_text(decided);
+    return quell::io::write_file_atomically(path, std::as_bytes(std::span(text)));
+}
+
+result<quell::model::model_survey> read_survey(const std::string& path) {
+    if (path.empty() || !std::ifstream(path)) {
+        return quell::model::model_survey();
+    }
+    QUELL_TRY(const std::vector<std::byte> bytes, quell::io::read_file(path));
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return quell::model::survey_from_text(text, path);
+}
+
 result<quell::model::plan> job::plan_for(const quell::graph& g) const {
     return plan_ ? result<quell::model::plan>(*plan_) : quell::model::make_plan(g, recipe_);
+}
+
+result<quell::model::plan> job::plan_for(const quell::model::engine& source,
+                                         const quell::model::allocate_options& options) const {
+    return plan_ ? result<quell::model::plan>(*plan_) : quell::model::make_plan(source, recipe_, options);
 }
 
 std::size_t parameters(const transformer::model& m) {
@@ -81,15 +102,20 @@ std::size_t stored_bytes(const quell::quant::linear& l) {
     return quell::quant::storage_of(l).bytes();
 }
 
-/// The bytes of what is no site: embedding, head, gains and biases, and the keys and values of a prefix.
-std::size_t other_bytes(const transformer::model& m) {
+/// The bytes of gains and biases.
+std::size_t small_bytes(const transformer::model& m) {
     std::size_t small = 4 * m.final_norm.size();
     for (const transformer::block& b : m.blocks) {
         small += 4 * (b.attn_norm.size() + b.ffn_norm.size());
         transformer::for_each_linear(b,
                                      [&](const quell::quant::linear& l) { small += 4 * quell::quant::bias(l).size(); });
     }
-    return stored_bytes(*m.embedding) + (m.embedding == m.head ? 0 : stored_bytes(*m.head)) + small +
+    return small;
+}
+
+/// The bytes of what is no site: embedding, head, gains and biases, and the keys and values of a prefix.
+std::size_t other_bytes(const transformer::model& m) {
+    return stored_bytes(*m.embedding) + (m.embedding == m.head ? 0 : stored_bytes(*m.head)) + small_bytes(m) +
            (m.prefix ? m.prefix->bytes() : 0);
 }
 
@@ -164,6 +190,24 @@ result<void> exempt_spikes(const transformer::model& base, const transformer::pr
     return tried ? result<void>() : tried.error();
 }
 
+/// A survey goes on where an earlier one stopped, and is kept as it grows.
+quell::model::allocate_options allocation_options(const transformer::model& base, const quantize_setup& setup) {
+    quell::model::allocate_options options{.threads = setup.threads,
+                                           .progress = setup.progress,
+                                           .size = {.parameters = parameters(base), .fixed_bytes = small_bytes(base)}};
+    if (setup.survey != nullptr) {
+        options.known = *setup.survey;
+        options.keep = [&setup](const quell::model::model_survey& found) -> result<void> {
+            *setup.survey = found;
+            const std::string text = to_text(found);
+            return setup.survey_file.empty()
+                       ? result<void>()
+                       : quell::io::write_file_atomically(setup.survey_file, std::as_bytes(std::span(text)));
+        };
+    }
+    return options;
+}
+
 }  // namespace
 
 result<quell::model::prefix_search> search_prefix(const transformer::model& base,
@@ -187,9 +231,12 @@ std::vector<std::string> remarks_of(const quell::model::plan& decided) {
                         " tokens in float:" + ids);
     }
     for (const quell::model::site_plan& site : decided.sites) {
-        if (!site.reason.empty()) {
+        if (!site.reason.empty() && site.score == 0.0) {  // what was allocated stands on the page
             lines.push_back(decided.recipe + ": " + site.name + ": " + site.reason);
         }
+    }
+    if (!decided.tables.reason.empty()) {
+        lines.push_back(decided.recipe + ": embedding and head: " + decided.tables.reason);
     }
     return lines;
 }
@@ -203,12 +250,16 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
             how.needs_calibration() ? setup.calibration_tokens : std::min(setup.calibration_tokens, enough_to_compare);
         QUELL_TRY(calibration, read_ids(setup.calibration, toy::calibration_seed, *setup.tokenizer, tokens));
     }
-    QUELL_TRY(quell::model::plan plan, how.plan_for(transformer::make_graph(base.shape)));
+    const quell::graph graph = transformer::make_graph(base.shape);
+    QUELL_TRY(quell::model::plan plan, how.plan_for(graph));
     QUELL_TRY(const transformer::prefix_ptr prefix, prefix_for(base, how, setup, calibration, plan));
-    const quell::model::engine engine =
-        transformer::make_engine(base, calibration, setup.context, setup.threads, prefix);
+    quell::model::engine engine = transformer::make_engine(base, calibration, setup.context, setup.threads, prefix);
     if (how.exempts_spikes() && !setup.keep_float) {
         QUELL_TRY_VOID(exempt_spikes(base, prefix, engine, calibration, setup, plan));
+    }
+    if (how.allocates()) {
+        lend_trials(engine, base, calibration, setup.context, setup.threads);
+        QUELL_TRY(plan, how.plan_for(engine, allocation_options(base, setup)));
     }
     if (setup.strict) {
         QUELL_TRY_VOID(refuse_fallbacks(plan));
@@ -220,7 +271,7 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
                                                                           .sample_rows = setup.sample_rows}));
     quantized q{.network = {}, .decided = changed.decided, .report = std::move(changed.report)};
     q.network = transformer::with_linears(base, std::move(changed), prefix);
-    if (setup.embedding_bits != 32 && !setup.keep_float) {
+    if (setup.embedding_bits != 32 && !setup.keep_float && q.decided.tables.is_float()) {
         QUELL_TRY_VOID(quantize_tables(q.network, setup.embedding_bits, setup.threads));
     }
     if (setup.kv_bits != 16 && !setup.keep_float) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common.hpp"
+#include "quell/model/allocate.hpp"
 #include "quell/model/plan.hpp"
 #include "quell/model/prefix_search.hpp"
 #include "quell/report/layer_report.hpp"
@@ -81,7 +82,11 @@ public:
         }
         return bits;
     }
+    /// Whether its plan needs a look at the model.
+    [[nodiscard]] bool allocates() const { return !plan_ && recipe_.allocation.has_value(); }
     [[nodiscard]] result<quell::model::plan> plan_for(const quell::graph& g) const;
+    [[nodiscard]] result<quell::model::plan> plan_for(const quell::model::engine& source,
+                                                      const quell::model::allocate_options& options) const;
 
 private:
     explicit job(quell::quant::recipe how) : recipe_(std::move(how)) {}
@@ -115,10 +120,12 @@ struct quantize_setup {
     std::size_t calibration_tokens = 12288;
     std::size_t context = 512;
     int embedding_bits = 32;
-    int kv_bits = 16;             ///< of keys and values in the cache: 8, 4, or 16: as they are
-    bool keep_float = false;      ///< transforms only
-    std::size_t sample_rows = 0;  ///< calibration rows an input to compare outputs on
-    bool strict = false;          ///< a site that cannot be what the recipe asks for is an error
+    int kv_bits = 16;                              ///< of keys and values in the cache: 8, 4, or 16: as they are
+    bool keep_float = false;                       ///< transforms only
+    std::size_t sample_rows = 0;                   ///< calibration rows an input to compare outputs on
+    bool strict = false;                           ///< a site that cannot be what the recipe asks for is an error
+    quell::model::model_survey* survey = nullptr;  ///< what allocations found out about the model, from job to job
+    std::string survey_file = {};                  ///< where that is kept; empty: nowhere
     const transformer::tokenizer* tokenizer = nullptr;
     quell::executor threads = {};
     quell::progress_callback progress = {};
@@ -146,6 +153,10 @@ int embedding_bits(const transformer::model& m);
 result<quell::model::prefix_search> search_prefix(const transformer::model& base,
                                                   std::span<const std::int32_t> calibration,
                                                   const quantize_setup& setup);
+result<void> save_plan(const std::string& path, const quell::model::plan& decided);
+
+/// What --survey FILE keeps; nothing where there is no such file yet.
+result<quell::model::model_survey> read_survey(const std::string& path);
 
 result<quantized> quantize_model(const transformer::model& base, const job& how, const quantize_setup& setup);
 

@@ -53,8 +53,8 @@ inline std::shared_ptr<const quell::quant::linear> make_table(const quell::matri
     return std::make_shared<const quell::quant::linear>(quell::quant::float_linear(rows.view()));
 }
 
-/// Runs the ids in windows of `context` tokens, the last one shorter, and shows every linear's input. All windows
-/// stand behind the prefix.
+/// Runs the ids in windows of `context` tokens, the last one shorter, and shows every linear's input, the
+/// head's too. All windows stand behind the prefix.
 inline quell::result<void> calibrate(const model& m, const prefix_ptr& prefix, std::span<const std::int32_t> ids,
                                      std::size_t context, const quell::executor& threads, const observer& see) {
     if (ids.empty()) {
@@ -66,6 +66,9 @@ inline quell::result<void> calibrate(const model& m, const prefix_ptr& prefix, s
     for (std::size_t first = 0; first < ids.size(); first += window) {
         run.reset();
         QUELL_TRY_VOID(run.prefill(ids.subspan(first, std::min(window, ids.size() - first))));
+        if (see) {
+            see(inputs_per_block * m.blocks.size(), run.hidden());  // what enters the head
+        }
     }
     return {};
 }
@@ -134,6 +137,10 @@ inline model with_linears(const model& base, quell::model::quantized_model&& cha
         m.embedding = detail::make_table(changed.tables->embedding);
         m.head = detail::make_table(changed.tables->head);
         m.shape.tied_head = false;
+    }
+    if (changed.rounded_tables) {
+        m.embedding = std::move(changed.rounded_tables->embedding);
+        m.head = std::move(changed.rounded_tables->head);
     }
     m.final_norm = gain("output_norm", base.final_norm);
     m.rope_factors = quell::buffer<float>::copy_of(base.rope_factors);

@@ -89,6 +89,32 @@ public:
     [[nodiscard]] std::size_t capacity() const { return cache_.capacity() - prefix_tokens_; }
     [[nodiscard]] std::size_t vocab() const { return network_.shape.vocab; }
     void reset() { position_ = last_rows_ = 0; }
+
+    /// Part of the network, for trials: the blocks first ... last - 1, with `instead` in the place of the first one.
+    /// The residual stream in front of them becomes the one behind them, and `out` receives it behind the next norm.
+    /// Nothing is appended to the session.
+    ///
+    /// Shapes   both [at most 512 tokens, width].
+    void run_blocks(std::size_t first, std::size_t last, quell::matrix_view<float> stream,
+                    quell::matrix_view<float> out, const block* instead = nullptr) {
+        QUELL_EXPECTS(stream.rows() <= std::min(rows_at_once, capacity() - position_), "rows that fit");
+        reserve(stream.rows());
+        trial_ = instead;
+        trial_layer_ = first;
+        pass(first, last, stream, out);
+        trial_ = nullptr;
+    }
+
+    /// The rows of the embedding, where the residual stream starts.
+    void embed(std::span<const std::int32_t> ids, quell::matrix_view<float> stream) const {
+        for_row_ranges(threads_, ids.size(), [&](std::size_t first, std::size_t last) {
+            for (std::size_t t = first; t < last; ++t) {
+                const auto row = static_cast<std::size_t>(ids[t]);
+                std::visit([&](const auto& table) { table.copy_row(row, stream.row(t)); }, *network_.embedding);
+            }
+        });
+    }
+
     void observe(observer o) { observer_ = std::move(o); }
 
     /// Keys and values of the text so far, as the prefix of other texts. `ids`: its tokens.
@@ -204,36 +230,36 @@ private:
         grow(workspace_, bytes);
     }
 
-    void embed(std::span<const std::int32_t> ids, quell::matrix_view<float> stream) const {
-        for_row_ranges(threads_, ids.size(), [&](std::size_t first, std::size_t last) {
-            for (std::size_t t = first; t < last; ++t) {
-                const auto row = static_cast<std::size_t>(ids[t]);
-                std::visit([&](const auto& table) { table.copy_row(row, stream.row(t)); }, *network_.embedding);
-            }
-        });
-    }
-
     /// Runs tokens at position_ ... through all blocks; `out` receives their states behind the final norm.
     void run_chunk(std::span<const std::int32_t> ids, quell::matrix_view<float> out) {
-        const float eps = network_.shape.norm_eps;
         const quell::matrix_view<float> stream = first_rows(act_.stream, ids.size());
-        const quell::matrix_view<float> normed = first_rows(act_.normed, ids.size());
-        const quell::matrix_view<float> delta = first_rows(act_.delta, ids.size());
         embed(ids, stream);
-        rms_norm(stream, network_.blocks.front().attn_norm, eps, normed, threads_);
-        for (std::size_t l = 0; l < network_.blocks.size(); ++l) {
+        pass(0, network_.blocks.size(), stream, out);
+    }
+
+    /// The blocks first ... end - 1; `out` receives their states behind the norm in front of the next block.
+    void pass(std::size_t first, std::size_t end, quell::matrix_view<float> stream, quell::matrix_view<float> out) {
+        const float eps = network_.shape.norm_eps;
+        const quell::matrix_view<float> normed = first_rows(act_.normed, stream.rows());
+        const quell::matrix_view<float> delta = first_rows(act_.delta, stream.rows());
+        rms_norm(stream, block_at(first).attn_norm, eps, normed, threads_);
+        for (std::size_t l = first; l < end; ++l) {
             attend(l, normed, delta);
-            add_rms_norm(stream, delta, network_.blocks[l].ffn_norm, eps, normed, threads_);
+            add_rms_norm(stream, delta, block_at(l).ffn_norm, eps, normed, threads_);
             feed_forward(l, normed, delta);
             const bool last = l + 1 == network_.blocks.size();
             add_rms_norm(stream, delta, last ? network_.final_norm : network_.blocks[l + 1].attn_norm, eps,
-                         last ? out : normed, threads_);
+                         l + 1 == end ? out : normed, threads_);
         }
+    }
+
+    [[nodiscard]] const block& block_at(std::size_t layer) const {
+        return trial_ != nullptr && layer == trial_layer_ ? *trial_ : network_.blocks[layer];
     }
 
     /// delta = o(attention(q, k, v)) of normed x.
     void attend(std::size_t layer, quell::matrix_view<const float> x, quell::matrix_view<float> delta) {
-        const block& b = network_.blocks[layer];
+        const block& b = block_at(layer);
         const quell::matrix_view<float> q = first_rows(act_.q, x.rows());
         const quell::matrix_view<float> k = first_rows(act_.k, x.rows());
         const quell::matrix_view<float> v = first_rows(act_.v, x.rows());
@@ -250,7 +276,7 @@ private:
 
     /// delta = down(activation(gate, up)) of normed x.
     void feed_forward(std::size_t layer, quell::matrix_view<const float> x, quell::matrix_view<float> delta) {
-        const block& b = network_.blocks[layer];
+        const block& b = block_at(layer);
         const quell::matrix_view<float> up = first_rows(act_.up, x.rows());
         seen(4 * layer + 2, x);
         if (b.gate) {
@@ -287,6 +313,8 @@ private:
     quell::matrix<float> hidden_;
     quell::buffer<std::byte> workspace_;
     observer observer_;
+    const block* trial_ = nullptr;  ///< in the place of the block of trial_layer_
+    std::size_t trial_layer_ = 0;
     std::size_t position_ = 0;
     std::size_t last_rows_ = 0;
 };

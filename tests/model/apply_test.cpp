@@ -83,10 +83,12 @@ TEST(Apply, SmoothingBeatsRoundingAlone) {
 TEST(Apply, EveryRecipeRuns) {
     fake_engine engine;
     for (const std::string_view name : quant::recipe_names()) {
-        if (!recipe(name).rotates_stream) {                 // this engine lends no embedding and no head
+        const quant::recipe how = recipe(name);
+        if (!how.rotates_stream && !how.allocation) {       // this engine lends no embedding and no head
             const bool is_blind = name.starts_with("hqq");  // small weights of large channels need a code for 0
-            const bool is_coarse = is_blind || name.find("w4a4") != name.npos || recipe(name).weights.bits == 1;
-            EXPECT_LT(error_of(engine, recipe(name)), is_coarse ? 0.8 : 0.35) << name;
+            const bool is_coarse = is_blind || name.find("w4a4") != name.npos || how.weights.bits == 1;
+            const double limit = how.solver.simulates() ? 4.0 : is_coarse ? 0.8 : 0.35;
+            EXPECT_LT(error_of(engine, how), limit) << name;
         }
     }
 }

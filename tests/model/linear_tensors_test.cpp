@@ -151,6 +151,27 @@ TEST_F(DamagedLinear, NamesTheTensorAtFault) {
               "tensor \"a.packed\": activation clip 2.000000 is not in (0, 1]");
 }
 
+TEST(LinearTensors, SixBitsTakeSixBitsInAFile) {
+    const quell::matrix<float> w = random_matrix(32, 64, 3);
+    const auto codes = quell::rounding::rtn{}.solve(w.view(), {.bits = 6}, {}, {});
+    const quell::quant::linear layer =
+        *quell::quant::quantized_linear::make(*quell::packing::pack(*codes), {.bits = 8});
+    quell::model::tensor_set tensors;
+    tensors.add_linear("a", layer);
+    std::map<std::string, tensor_view> views;
+    for (const quell::io::tensor_to_write& t : tensors.tensors()) {
+        views[t.name] = {.name = t.name, .type = t.type, .shape = t.shape, .bytes = t.bytes};
+    }
+    EXPECT_EQ(views.at("a.compact").bytes.size(), 64U + 32 * 64 * 6 / 8 + 32 * 4);
+    const auto find = [&](const std::string& name) { return views.contains(name) ? &views[name] : nullptr; };
+    const auto read = quell::model::read_linear(find, "a");
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_EQ(quell::quant::weight(*read).elements()[77], quell::quant::weight(layer).elements()[77]);
+    views["a.compact"].bytes = views["a.compact"].bytes.first(99);
+    EXPECT_EQ(quell::model::read_linear(find, "a").error().message,
+              "tensor \"a.compact\": compact weight of 99 bytes for 32 x 64 codes of 6 bits");
+}
+
 TEST_F(DamagedLinear, IsComparedWithThePlan) {
     const auto message_of = [&](const quell::model::site_plan& decided) {
         const auto fits = quell::model::check(decided, layer_);

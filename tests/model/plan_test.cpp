@@ -214,7 +214,7 @@ TEST(PlanJson, ChecksFindWhatWouldFailLater) {
               0U);
     EXPECT_EQ(message({{R"("bits": 8)", R"("bits": 32)"}}),
               site + "weights and activations are both in float or both in integers");
-    for (const char* edit : {R"("bits": 5)", R"("bits": -8)", R"("bits": 100000)", R"("bits": 0)"}) {
+    for (const char* edit : {R"("bits": 9)", R"("bits": -8)", R"("bits": 100000)", R"("bits": 0)"}) {
         EXPECT_EQ(message({{R"("bits": 8)", edit}}).rfind(site, 0), 0U) << edit;
     }
     EXPECT_EQ(message({{R"("reach": "channel")", R"("reach": "group")"}}).rfind(site, 0), 0U);

@@ -22,7 +22,7 @@ inline std::vector<quell::scheme> code_forms() {
     std::vector<quell::scheme> forms = {
         {.bits = 1, .codes = quell::code_set::sign},
         {.bits = 1, .codes = quell::code_set::sign_mean, .zeros = quell::zero_type::real}};
-    for (const int bits : {2, 3, 4, 8}) {
+    for (const int bits : {2, 3, 4, 5, 6, 7, 8}) {
         forms.push_back({.bits = bits});
         forms.push_back({.bits = bits, .codes = quell::code_set::zero_point, .zeros = quell::zero_type::integer});
         forms.push_back({.bits = bits, .codes = quell::code_set::zero_point, .zeros = quell::zero_type::real});
@@ -49,7 +49,7 @@ inline std::vector<quell::scheme> all_forms() {
             }
         }
         for (const std::size_t group : {32U, 128U}) {
-            if (form.bits >= 2) {
+            if (form.bits >= 2 && (form.bits <= 4 || form.bits == 8)) {
                 form.scales = quell::scale_type::codes8;
                 form.group = group;
                 forms.push_back(form);

@@ -95,7 +95,7 @@ TEST(ViewBlob, RefusesHeadersThatLie) {
     EXPECT_EQ(view_with([](blob_header& h) { h.version = 2; }).error().message,
               "packed weight of version 2; this build reads 1");
     EXPECT_FALSE(view_with([](blob_header& h) { h.layout = 2; }));
-    EXPECT_FALSE(view_with([](blob_header& h) { h.bits = 5; }));
+    EXPECT_FALSE(view_with([](blob_header& h) { h.bits = 9; }));
     EXPECT_FALSE(view_with([](blob_header& h) { h.bits = 32; }));
     EXPECT_FALSE(view_with([](blob_header& h) { h.codes = static_cast<code_set>(200); }));
     EXPECT_FALSE(view_with([](blob_header& h) { h.reach = static_cast<granularity>(200); }));

@@ -67,6 +67,13 @@ TEST(InspectPage, ShowsSpikesOfEveryModule) {
     EXPECT_NE(spiky.run.out.find("blk.1.down_in"), std::string::npos) << spiky.run.out;
 }
 
+TEST(EvalPage, ShowsWhereBitsWentAndWhy) {
+    const std::string html = page_of({"eval", "--tokens", "512", "--recipe", "rtn-w8a8,mxq-3.4"}).html;
+    EXPECT_NE(html.find("Where mxq-3.4 puts its bits"), std::string::npos);
+    EXPECT_EQ(html.find("Where rtn-w8a8"), std::string::npos);
+    EXPECT_EQ(occurrences(html, " bits: an error of "), 28U);
+}
+
 TEST(InspectPage, PrintsAShortTable) {
     const written_page page = page_of({"inspect", "--model", "toy", "--calib-tokens", "1024"});
     EXPECT_TRUE(page.run.out.starts_with("toy, builtin: 1024 tokens in windows of 512; 28 linears behind 16 inputs"))

@@ -2,6 +2,7 @@
 #include "program/program.hpp"
 
 #include "quell/core/rng.hpp"
+#include "quell/io/files.hpp"
 #include "support/llama_gguf.hpp"
 #include "support/safetensors_builder.hpp"
 #include "support/shared_data.hpp"
@@ -11,6 +12,7 @@
 
 #include <cmath>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -147,6 +149,7 @@ TEST(Program, WritesAModelThatScoresAsTheOneInMemory) {
           {"--recipe", "smoothquant-w8a8", "--calib-tokens", "1024"},
           {"--recipe", "smoothrot-w4a4-rtn", "--calib-tokens", "1024"},
           {"--recipe", "qfem-qfep-w8a8", "--calib-tokens", "1024", "--kv-bits", "8"},
+          {"--recipe", "auto-5.3", "--calib-tokens", "1024"},
           {"--recipe", "hybrid-w4a4", "--calib-tokens", "1024", "--kv-bits", "4"}}) {
         for (const char* model : {"toy", "toy-gelu"}) {
             std::vector<std::string> arguments = {"quantize", "--model", model, "--out", packed};
@@ -184,6 +187,32 @@ TEST(Program, WritesTheSameBytesForAnyThreadCountAndAgain) {
     for (const std::string& bytes : written) {
         EXPECT_EQ(bytes, written.front());
     }
+}
+
+TEST(Program, AutoKeepsItsBudgetAndGoesOnWhereItWasInterrupted) {
+    const support::temporary_folder folder;
+    const std::string survey = folder.file("survey.json");
+    const std::string plan = folder.file("plan.json");
+    const auto quantized = [&](const std::vector<std::string>& how) {
+        std::vector<std::string> arguments = {
+            "quantize", "--model", "toy", "--calib-tokens", "1024", "--out", folder.file("m.safetensors")};
+        arguments.insert(arguments.end(), how.begin(), how.end());
+        const outcome o = program_test::quell(arguments);
+        EXPECT_EQ(o.status, 0) << o.err;
+        return contents_of(folder.file("m.safetensors"));
+    };
+    const std::string whole = quantized({"--recipe", "auto-4.6", "--survey", survey, "--save-plan", plan});
+    auto known = nlohmann::json::parse(contents_of(survey));
+    ASSERT_EQ(known["sites"].size(), 29U);  // 28 linears and the head
+    known["sites"].erase(known["sites"].begin() + 7, known["sites"].end());
+    EXPECT_TRUE(quell::io::write_file_atomically(survey, std::as_bytes(std::span(known.dump()))));
+    EXPECT_EQ(quantized({"--recipe", "auto-4.6", "--survey", survey}), whole);
+    EXPECT_EQ(nlohmann::json::parse(contents_of(survey))["sites"].size(), 29U);
+    EXPECT_EQ(quantized({"--plan", plan}), whole);
+    const auto row = row_of({"--model", folder.file("m.safetensors"), "--tokens", "512"});
+    EXPECT_LE(row["model_bits_stored"], 4.6);
+    EXPECT_GT(row["model_bits_stored"], 4.5);
+    EXPECT_EQ(row["activation_bits"], 8);
 }
 
 TEST(Program, ContinuesAPromptFromAPackedFile) {

@@ -82,8 +82,9 @@ TEST(Quantizer, TheDetectorLimitsTheTransform) {
 TEST(Quantizer, HandsOnTheErrorsOfSolverAndLayout) {
     matrix<float> w = random_matrix(4, 8, 1);
     any_quantizer<> q{.solver = {rounding::rtn{}}};
-    EXPECT_EQ(q.round(w.view(), {.bits = 5}).error().code, errc::unsupported);  // rounds, but no panels hold it
-    EXPECT_TRUE(any_quantizer<no_layout>{}.round(w.view(), {.bits = 5}));
+    constexpr scheme odd{.bits = 4, .reach = granularity::group, .group = 48};  // rounds, but no panels hold it
+    EXPECT_EQ(q.round(w.view(), odd).error().code, errc::unsupported);
+    EXPECT_TRUE(any_quantizer<no_layout>{}.round(w.view(), odd));
     w(2, 5) = NAN;
     const auto bad = q.round(w.view(), {.bits = 8});
     EXPECT_EQ(bad.error().code, errc::bad_value);

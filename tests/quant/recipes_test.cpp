@@ -28,8 +28,10 @@ TEST(Recipes, AreFoundByName) {
         ASSERT_TRUE(found) << name;
         EXPECT_EQ(found->name, name);
         EXPECT_EQ(found->is_float(), name == "fp32");
-        const bool needs_none = name == "fp32" || name.starts_with("dynamic") || name.starts_with("rtn") ||
-                                name.starts_with("absmax") || name.starts_with("hqq");
+        bool needs_none = false;
+        for (const char* family : {"fp32", "dynamic", "rtn", "absmax", "hqq", "mxq", "kurtboost"}) {
+            needs_none = needs_none || name.starts_with(family);
+        }
         EXPECT_EQ(found->needs_calibration(), !needs_none) << name;
     }
 }
@@ -45,6 +47,23 @@ TEST(Recipes, UnknownNamesListTheKnown) {
     EXPECT_EQ(missing.error().message, known);
     EXPECT_FALSE(find_recipe(""));
     EXPECT_FALSE(find_recipe("fp32 "));
+}
+
+TEST(Recipes, ThatSpreadBitsAreReadFromTheirNames) {
+    const auto rule = [](const char* name) { return find_recipe(name)->allocation; };
+    EXPECT_EQ(*rule("sensiboost-4.25-s3-m1"),
+              (allocation_rule{.goal = allocation_goal::boost_sensitive, .base = 7, .stop = 3, .most = 1}));
+    EXPECT_EQ(rule("kurtboost-3.13-s2-m0")->goal, allocation_goal::boost_heavy_tails);
+    EXPECT_EQ(rule("randomboost-3.13-s2-m2-r5")->seed, 5U);
+    EXPECT_EQ(*rule("mxq-3.5"), (allocation_rule{.goal = allocation_goal::weight_errors, .bits = 3.5}));
+    EXPECT_EQ(find_recipe("kurtboost-3.13-s2-m0")->weights, find_recipe("hqq-w3-g128")->weights);
+    for (const char* wrong :
+         {"mxq-", "mxq-3.2.1", "mxq-0.5", "mxq-3 ", "mxq-1e1", "sensiboost-3.2-s2-m2", "sensiboost-3.13-s2",
+          "sensiboost-3.13-s2-m2-r1", "randomboost-3.13-s2-m2", "kurtboost-3.13-s-1-m2", "kurtboost-3.13-s2-m2 "}) {
+        EXPECT_FALSE(find_recipe(wrong)) << wrong;
+    }
+    EXPECT_FALSE(find_recipe("kurtboost-3.13-s2-m2")->needs_calibration());
+    EXPECT_TRUE(find_recipe("sensiboost-3.13-s2-m2")->needs_calibration());
 }
 
 TEST(Recipes, ThoseWithGptqHaveTwoVariants) {

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstddef>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 namespace reference {
@@ -37,6 +38,32 @@ inline std::vector<std::size_t> mad_rule(const std::vector<double>& magnitudes, 
         distances.push_back(std::fabs(m - median));
     }
     return channels_over(magnitudes, median + k * 1.4826 * lower_quantile(distances, 0.5));
+}
+
+/// All layers whose step is more than three deviations from the mean, the steps' extremes left out of both; the largest
+/// distance first. `ratio` divides the scores, otherwise they are subtracted.
+inline std::vector<std::size_t> layer_flags(const std::vector<double>& scores, bool ratio) {
+    std::vector<double> steps;
+    for (std::size_t i = 1; i < scores.size(); ++i) {
+        steps.push_back(ratio ? scores[i] / scores[i - 1] : scores[i] - scores[i - 1]);
+    }
+    std::vector<double> sorted = steps;
+    std::sort(sorted.begin(), sorted.end());
+    const auto cut = static_cast<std::ptrdiff_t>(0.05 * static_cast<double>(steps.size()));
+    const std::vector<double> rest(sorted.begin() + cut, sorted.end() - cut);
+    std::vector<std::pair<double, std::size_t>> found;
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        const double z = std::fabs(steps[i] - moments(rest).mean) / sample_deviation(rest);
+        if (z > 3.0) {
+            found.emplace_back(-z, i + 1);
+        }
+    }
+    std::sort(found.begin(), found.end());
+    std::vector<std::size_t> layers;
+    for (const auto& [z, layer] : found) {
+        layers.push_back(layer);
+    }
+    return layers;
 }
 
 inline std::vector<float> token_maxima(const rows& x) {

@@ -24,7 +24,7 @@ public:
         if (q.form.zeros != quell::zero_type::none) {
             zero_bytes_ = q.form.zeros == quell::zero_type::integer ? 1 : factor_bytes_;
         }
-        const std::size_t sum_bytes = q.form.bits == 8 ? 4 : 0;
+        const std::size_t sum_bytes = q.form.bits > 4 ? 4 : 0;
         units_at_ = zeros_at() + 16 * groups_ * (zero_bytes_ + sum_bytes);
         const std::size_t bytes = units_at_ + (steps_ ? 32 : 0);
         panel_bytes_ = (bytes + 63) / 64 * 64;
@@ -39,9 +39,10 @@ public:
     [[nodiscard]] const std::vector<std::byte>& bytes() const { return bytes_; }
 
 private:
-    [[nodiscard]] std::size_t scales_at() const { return k_padded_ * 2 * bits(); }
+    [[nodiscard]] std::size_t scales_at() const { return k_padded_ * 2 * field_bits(); }
     [[nodiscard]] std::size_t zeros_at() const { return scales_at() + 16 * groups_ * factor_bytes_; }
     [[nodiscard]] std::size_t bits() const { return static_cast<std::size_t>(q_.form.bits); }
+    [[nodiscard]] std::size_t field_bits() const { return bits() > 4 ? 8 : bits(); }
     [[nodiscard]] std::byte* panel(std::size_t row) { return bytes_.data() + row / 16 * panel_bytes_; }
 
     /// `count` bits of a field into the run of `count` bits that begins at `run`.
@@ -52,16 +53,16 @@ private:
     }
 
     void put_codes(std::size_t row) {
-        const bool raised = q_.form.codes == quell::code_set::symmetric && bits() != 8;
+        const bool raised = q_.form.codes == quell::code_set::symmetric && bits() <= 4;
         for (std::size_t k = 0; k < k_padded_; ++k) {
             const int code = row < q_.out_features() && k < q_.in_features() ? q_.codes(row, k) : 0;
             const auto field = static_cast<unsigned>(code + (raised ? 1 << (bits() - 1) : 0));
-            std::byte* chunk = panel(row) + k / 32 * 64 * bits();
+            std::byte* chunk = panel(row) + k / 32 * 64 * field_bits();
             if (bits() == 3) {
                 put_field(chunk, 2, k, row % 16, field);
                 put_field(chunk + 128, 1, k, row % 16, field >> 2U);
             } else {
-                put_field(chunk, bits(), k, row % 16, field);
+                put_field(chunk, field_bits(), k, row % 16, field);
             }
         }
     }
@@ -76,7 +77,7 @@ private:
             if (zero_bytes_ != 0) {
                 put_number(panel(row) + zeros_at() + at * zero_bytes_, zero_bytes_, stored_zero(q_.zeros(row, g)));
             }
-            if (bits() == 8) {
+            if (field_bits() == 8) {
                 std::int32_t sum = 0;
                 for (std::size_t k = g * length; k < (g + 1) * length && k < q_.in_features(); ++k) {
                     sum += q_.codes(row, k);
@@ -102,7 +103,7 @@ private:
     }
 
     [[nodiscard]] float stored_zero(float zero) const {
-        const bool counts = steps_ && q_.form.zeros == quell::zero_type::real && bits() != 8;
+        const bool counts = steps_ && q_.form.zeros == quell::zero_type::real && bits() <= 4;
         return counts ? zero * 256.0F / static_cast<float>(1U << bits()) - 128.0F : zero;
     }
 

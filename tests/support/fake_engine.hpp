@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <map>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,7 +46,23 @@ public:
                 .calibrate = [this](const quell::model::input_observer& see) -> quell::result<void> {
                     (void)run(float_linears(), {}, see);
                     return {};
+                },
+                .replay = [this](std::size_t layer, std::span<const quell::model::trial_weight> trial,
+                                 const quell::model::input_observer& see) -> quell::result<void> {
+                    (void)run(with_trial(trial), {}, [&](std::size_t input, quell::matrix_view<const float> x) {
+                        input / inputs_per_block == layer ? see(input, x) : void();
+                    });
+                    return {};
                 }};
+    }
+
+    [[nodiscard]] std::vector<quell::quant::linear> with_trial(
+        std::span<const quell::model::trial_weight> trial) const {
+        std::vector<quell::quant::linear> linears = float_linears();
+        for (const quell::model::trial_weight& t : trial) {
+            linears[t.site] = quell::quant::float_linear(t.w, biases[t.site]);
+        }
+        return linears;
     }
 
     [[nodiscard]] std::vector<quell::quant::linear> float_linears() const {
@@ -79,6 +96,7 @@ public:
 
 private:
     static constexpr std::size_t sites_per_block = 5;
+    static constexpr std::size_t inputs_per_block = 3;
 
     void add_site(std::size_t layer, const char* module, std::size_t out, std::size_t input) {
         const std::string name = "blk." + std::to_string(layer) + "." + module;

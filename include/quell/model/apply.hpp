@@ -15,6 +15,7 @@
 #include "quell/model/plan.hpp"
 #include "quell/model/plan_check.hpp"
 #include "quell/model/stream.hpp"
+#include "quell/model/table_rounding.hpp"
 #include "quell/packing/layout.hpp"
 #include "quell/packing/pack.hpp"
 #include "quell/quant/any_quantizer.hpp"
@@ -31,6 +32,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -40,11 +42,23 @@
 namespace quell::model {
 inline namespace QUELL_BASELINE {
 
+/// A weight as it would be rounded, and what is known there.
+struct considered_weight {
+    std::size_t site = 0;                      ///< index into graph::sites; sites.size() for embedding and head
+    matrix_view<const float> w = {};           ///< changed
+    const quant::input_change& change;         ///< of its input
+    rounding::input_knowledge known = {};      ///< the Gram matrix is that of the changed input
+    std::span<const float> row_divisors = {};  ///< [out] what its rows were divided by, or empty
+};
+
 struct apply_options {
     executor threads = {};
     progress_callback progress = {};
     bool keep_float = false;      ///< all transforms, folded and online, but no rounding: the same function as before
     std::size_t sample_rows = 0;  ///< calibration rows an input to compare outputs on; 0: no output errors
+    /// Where it is given, it sees every weight that would be rounded, and nothing is rounded: the model that comes back
+    /// holds the plan and no linears.
+    std::function<result<void>(const considered_weight&)> consider = {};
 };
 
 /// The plan carried out: one linear for every site, and the norm gains that scales were folded into.
@@ -77,7 +91,7 @@ public:
     application(const engine& source, const plan& decided, const apply_options& options)
         : source_(source),
           options_(options),
-          records_(source.graph.inputs.size()),
+          records_(source.graph.inputs.size() + 1),
           changes_(source.graph.inputs.size()),
           network_(source),
           linears_(source.graph.sites.size()) {
@@ -97,8 +111,9 @@ public:
         for (std::size_t s = 0; s < linears_.size(); ++s) {
             QUELL_TRY_VOID(finish_site(s));
         }
-        for (std::optional<quant::linear>& layer : linears_) {
-            model_.linears.push_back(*std::move(layer));
+        QUELL_TRY_VOID(finish_tables());
+        for (std::size_t s = 0; s < linears_.size() && !options_.consider; ++s) {
+            model_.linears.push_back(*std::move(linears_[s]));
         }
         model_.gains = network_.take_gains();
         model_.tables = network_.take_tables();
@@ -121,7 +136,7 @@ private:
 
     /// Runs the engine's calibration where anything of the plan asks for it.
     result<void> collect() {
-        for (std::size_t i = 0; i < records_.size(); ++i) {
+        for (std::size_t i = 0; i < source_.graph.inputs.size(); ++i) {
             input_record& record = records_[i];
             plan_of_input(i).transform.select(record.stats);
             for (const quant::any_transform& candidate : plan_of_input(i).candidates) {
@@ -150,6 +165,9 @@ private:
                 record.stats.select<stats::absmax>();
             }
             record.wanted = record.wanted || record.stats.any_selected();
+        }
+        if (rounds_tables()) {
+            select_table_statistics(model_.decided.tables, records_.back());
         }
         report_progress(options_.progress, "calibrate", model_.decided.recipe, 0, 1);
         if (const auto status = calibrate(source_, records_, options_.threads); !status) {
@@ -236,7 +254,8 @@ private:
         decided.transform = *best;
         decided.candidates.clear();
         settle(decided);
-        report_progress(options_.progress, "choose", decided.name, records_.size() - i, records_.size());
+        report_progress(options_.progress, "choose", decided.name, source_.graph.inputs.size() - i,
+                        source_.graph.inputs.size());
         return {};
     }
 
@@ -263,6 +282,9 @@ private:
         matrix<float> w = matrix<float>::copy_of(original.view());
         change.apply_to_weight(w.view(), options_.threads);
         network_.rotate_output(s, w.view(), options_.threads);
+        if (options_.consider) {
+            return consider_site(s, w.view(), change);
+        }
         describe(s, change);
         const auto status = stays_float(s) ? keep_float(s, w.view(), change) : round_site(s, w.view(), change);
         if (!status) {
@@ -273,6 +295,40 @@ private:
         report.memory_bytes = quant::bytes(*linears_[s]);
         report.seconds = watch.seconds();
         report_progress(options_.progress, "quantize", where.name, ++finished_, linears_.size());
+        return {};
+    }
+
+    result<void> consider_site(std::size_t s, matrix_view<const float> w, const quant::input_change& change) {
+        if (!stays_float(s)) {
+            QUELL_TRY_VOID(
+                options_.consider({.site = s,
+                                   .w = w,
+                                   .change = change,
+                                   .known = knowledge_for(plan_of_site(s).solver, source_.graph.sites[s].input),
+                                   .row_divisors = network_.row_divisors(s)}));
+        }
+        release_gram(s);
+        report_progress(options_.progress, "consider", source_.graph.sites[s].name, ++finished_, linears_.size());
+        return {};
+    }
+
+    [[nodiscard]] bool rounds_tables() const { return !model_.decided.tables.is_float() && !options_.keep_float; }
+
+    /// Embedding and head, which are no sites.
+    result<void> finish_tables() {
+        if (!rounds_tables()) {
+            return {};
+        }
+        const table_plan& decided = model_.decided.tables;
+        QUELL_TRY(const matrix<float> head, fetch_table(source_, source_.graph.stream.head));
+        QUELL_TRY(const table_problem problem, prepare_table(head.view(), decided, records_.back(), options_.threads));
+        if (options_.consider) {
+            return options_.consider({.site = source_.graph.sites.size(),
+                                      .w = problem.w.view(),
+                                      .change = problem.change,
+                                      .known = problem.known()});
+        }
+        QUELL_TRY(model_.rounded_tables, round_tables(source_, decided, problem, options_.threads));
         return {};
     }
 
@@ -378,6 +434,9 @@ private:
         report.out_features = where.out_features;
         report.in_features = where.in_features;
         report.fallback = decided.fallback;
+        report.reason = decided.reason;
+        report.score = decided.score;
+        report.flagged = decided.flagged;
         if (!stays_float(s)) {
             report.weights = decided.weights;
             report.activation_bits = decided.activations.bits;

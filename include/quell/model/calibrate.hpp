@@ -36,6 +36,12 @@ struct input_record {
 
 namespace detail {
 
+/// An input of the graph, or behind them that of the head.
+[[nodiscard]] inline input_point point_of(const graph& g, std::size_t input) {
+    return input < g.inputs.size() ? g.inputs[input]
+                                   : input_point{.name = g.stream.head + "_in", .features = g.stream.width};
+}
+
 [[nodiscard]] inline result<void> check_width(const input_point& point, matrix_view<const float> x) {
     if (x.cols() != point.features) {
         return error{errc::bad_shape, point.name + ": calibration rows of " + std::to_string(x.cols()) +
@@ -60,12 +66,12 @@ namespace detail {
 
 }  // namespace detail
 
-/// Shapes   records: one an input of the graph.
+/// Shapes   records: one an input of the graph, and perhaps one behind them for the input of the head.
 /// Errors   errc::not_found where the engine cannot calibrate, or shows no rows of a wanted input; errc::bad_shape for
 ///          rows of another width; errc::bad_value for NaN or infinity in what the collectors saw; the engine's own.
 [[nodiscard]] inline result<void> calibrate(const engine& source, std::span<input_record> records,
                                             const executor& threads = {}) {
-    QUELL_EXPECTS(records.size() == source.graph.inputs.size(), "one record an input");
+    QUELL_EXPECTS(records.size() - source.graph.inputs.size() <= 1, "one record an input");
     const auto wanted = [](const input_record& record) { return record.wanted; };
     if (std::none_of(records.begin(), records.end(), wanted)) {
         return {};
@@ -79,7 +85,7 @@ namespace detail {
         if (problem || input >= records.size() || !records[input].wanted) {
             return;
         }
-        if (const auto width = detail::check_width(source.graph.inputs[input], x); !width) {
+        if (const auto width = detail::check_width(detail::point_of(source.graph, input), x); !width) {
             problem = width.error();
             return;
         }
@@ -90,7 +96,7 @@ namespace detail {
         }
     }));
     for (std::size_t i = 0; i < records.size() && !problem; ++i) {
-        const auto status = detail::check_seen(source.graph.inputs[i], records[i].stats.count(),
+        const auto status = detail::check_seen(detail::point_of(source.graph, i), records[i].stats.count(),
                                                records[i].stats.find<stats::absmax>());
         if (records[i].wanted && !status) {
             problem = status.error();

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -29,10 +30,19 @@ inline namespace QUELL_BASELINE {
 
 struct quantized_model;
 
-/// Called with the rows that enter an input point, before anything is done to them; from one thread at a time.
+using token_ids = std::span<const std::int32_t>;
+
+/// Called with the rows that enter an input point, before anything is done to them; from one thread at a time. An input
+/// behind all of the graph, inputs.size(), is that of the head.
 using input_observer = std::function<void(std::size_t input, matrix_view<const float> x)>;
 
-using token_ids = std::span<const std::int32_t>;
+/// Other values for the weight of a linear, for a trial.
+///
+/// Shapes   w [out, in], as the graph says.
+struct trial_weight {
+    std::size_t site = 0;  ///< sites.size(): the head, and the embedding where they are tied
+    matrix_view<const float> w = {};
+};
 
 struct engine {
     quell::graph graph;
@@ -47,6 +57,12 @@ struct engine {
     std::function<result<void>(token_ids prefix, token_ids ids, const input_observer&)> probe = {};
     /// Mean loss of a model, in nats a token, on some of the calibration data; only comparisons matter.
     std::function<result<double>(quantized_model&&)> loss = {};
+    /// Runs one layer on some of the calibration data as it enters that layer of the float model, with other weights
+    /// for some of its linears, and shows what enters its inputs.
+    std::function<result<void>(std::size_t layer, std::span<const trial_weight>, const input_observer&)> replay = {};
+    /// The mean KL divergence, in nats a token, of the float model from itself with other weights for some linears of
+    /// one layer, on some of the calibration data.
+    std::function<result<double>(std::span<const trial_weight>)> divergence = {};
 };
 
 /// Both ends of a rotated residual stream; they are no longer tied. The gain of the final norm is among the gains.
@@ -74,6 +90,24 @@ struct stream_tables {
     return w;
 }
 
+/// The embedding or the head by its name, as wide as the residual stream, finite.
+///
+/// Errors   errc::not_found where the engine lends none; errc::bad_shape, errc::bad_value with its name.
+[[nodiscard]] inline result<matrix<float>> fetch_table(const engine& source, const std::string& name) {
+    if (!source.table) {
+        return error{errc::not_found, name + ": the engine gives no tables"};
+    }
+    QUELL_TRY(matrix<float> table, source.table(name));
+    if (table.cols() != source.graph.stream.width) {
+        return error{errc::bad_shape, name + ": the table is " + std::to_string(table.cols()) +
+                                          " wide, the residual stream " + std::to_string(source.graph.stream.width)};
+    }
+    if (const auto finite = stats::check_finite(std::as_const(table).view()); !finite) {
+        return finite.error().in(name);
+    }
+    return table;
+}
+
 /// The better message for activations that are not finite: a weight that is not, where there is one.
 [[nodiscard]] inline error cause_of(const error& problem, const engine& source) {
     for (const site& s : source.graph.sites) {
@@ -84,12 +118,19 @@ struct stream_tables {
     return problem;
 }
 
+/// Embedding and head as linears; the same one where they are tied.
+struct rounded_tables {
+    std::shared_ptr<const quant::linear> embedding;
+    std::shared_ptr<const quant::linear> head;
+};
+
 /// What the engine runs from now on.
 struct quantized_model {
-    plan decided;                                ///< with static scales filled in
-    std::vector<quant::linear> linears;          ///< by site index
-    std::map<std::string, buffer<float>> gains;  ///< the norm gains that changed
-    std::optional<stream_tables> tables = {};    ///< where the residual stream was rotated
+    plan decided;                                              ///< with static scales filled in
+    std::vector<quant::linear> linears;                        ///< by site index
+    std::map<std::string, buffer<float>> gains;                ///< the norm gains that changed
+    std::optional<stream_tables> tables = {};                  ///< where the residual stream was rotated
+    std::optional<model::rounded_tables> rounded_tables = {};  ///< where the plan rounds them
     report::model_report report;
 };
 

@@ -43,8 +43,8 @@ public:
     result<void> rotate_stream(transforms::stream_rotation rotation, const executor& threads) {
         const stream_ends& ends = source_.graph.stream;
         rotation_ = std::make_shared<const transforms::stream_rotation>(std::move(rotation));
-        QUELL_TRY(matrix<float> embedding, fetch_table(ends.embedding));
-        QUELL_TRY(matrix<float> head, fetch_table(ends.head));
+        QUELL_TRY(matrix<float> embedding, fetch_table(source_, ends.embedding));
+        QUELL_TRY(matrix<float> head, fetch_table(source_, ends.head));
         QUELL_TRY(buffer<float> gain, fetch_gain(ends.final_norm, ends.head, ends.width));
         transforms::scale_columns(head.view(), gain);
         rotation_->apply(embedding.view(), threads);
@@ -94,6 +94,9 @@ public:
         return w;
     }
 
+    /// By what weight() divides the rows of this site, or empty.
+    [[nodiscard]] std::span<const float> row_divisors(std::size_t at) const { return row_divisors_[at]; }
+
     [[nodiscard]] result<buffer<float>> bias(std::size_t at) const {
         const site& s = source_.graph.sites[at];
         buffer<float> bias = buffer<float>::copy_of(source_.bias ? source_.bias(s) : std::span<const float>());
@@ -136,22 +139,6 @@ private:
                                               reader + " has " + std::to_string(channels)};
         }
         return gain;
-    }
-
-    [[nodiscard]] result<matrix<float>> fetch_table(const std::string& name) const {
-        if (!source_.table) {
-            return error{errc::not_found, name + ": the engine gives no tables"};
-        }
-        QUELL_TRY(matrix<float> table, source_.table(name));
-        if (table.cols() != source_.graph.stream.width) {
-            return error{errc::bad_shape, name + ": the table is " + std::to_string(table.cols()) +
-                                              " wide, the residual stream " +
-                                              std::to_string(source_.graph.stream.width)};
-        }
-        if (const auto finite = stats::check_finite(std::as_const(table).view()); !finite) {
-            return finite.error().in(name);
-        }
-        return table;
     }
 
     const engine& source_;

@@ -3,6 +3,7 @@
 /// Quantized and float linears as tensors of a safetensors file, ready to be mapped and used without a copy:
 ///
 ///   NAME.packed         U8, the blob of the weight (packing/blob.hpp)
+///   NAME.compact        U8, instead: a weight of 5 to 7 bits (packing/compact.hpp), which is expanded when it is read
 ///   NAME.packed_high    U8, a second blob, of the columns of more bits; where the weight has two forms
 ///   NAME.order          U16 [in], with it: the inputs in the order of the columns, those of more bits first
 ///   NAME.bias           F32 [out], where there is one
@@ -22,6 +23,7 @@
 #include "quell/io/tensor_view.hpp"
 #include "quell/model/names.hpp"
 #include "quell/model/plan.hpp"
+#include "quell/packing/compact.hpp"
 #include "quell/quant/linear_arrays.hpp"
 #include "quell/report/json_fields.hpp"
 #include "quell/report/names.hpp"
@@ -57,7 +59,15 @@ public:
     /// The tensors of a linear under `name`.
     void add_linear(const std::string& name, const quant::linear& layer) {
         const quant::linear_arrays arrays = quant::arrays_of(layer);
-        add_bytes(name + ".packed", arrays.weight);
+        if (const auto* q = std::get_if<quant::quantized_linear>(&layer);
+            q != nullptr && packing::is_compact(q->packed().form())) {
+            auto bytes = packing::compact(q->packed());
+            QUELL_ENSURES(bytes.has_value(), "what was packed unpacks");
+            compacts_.push_back(*std::move(bytes));
+            add_bytes(name + ".compact", compacts_.back());
+        } else {
+            add_bytes(name + ".packed", arrays.weight);
+        }
         if (!arrays.float_columns.empty()) {
             add_bytes(name + ".float_columns", arrays.float_columns);
         }
@@ -91,6 +101,7 @@ private:
 
     std::vector<io::tensor_to_write> tensors_;
     std::deque<std::string> texts_;  ///< a deque, so that none moves when another comes
+    std::deque<buffer<std::byte>> compacts_;
 };
 
 /// Where tensors are looked up: gives nullptr where there is none.
@@ -186,12 +197,15 @@ namespace detail {
 
 }  // namespace detail
 
-/// The linear that tensor_set::add_linear wrote. Its weight stays in the file's bytes, which must outlive it.
+/// The linear that tensor_set::add_linear wrote. Its weight stays in the file's bytes, which must outlive it, but that
+/// of a compact one.
 ///
 /// Errors   errc::not_found, errc::bad_format and those of quant::map_linear, naming the tensor; the caller adds the
 ///          file, and compares the shape with what it expects.
 [[nodiscard]] inline result<quant::linear> read_linear(const tensor_finder& find, const std::string& name) {
-    QUELL_TRY(const auto weight, detail::read_bytes(find, name + ".packed"));
+    const bool is_compact = find(name + ".compact") != nullptr;
+    const std::string weight_name = name + (is_compact ? ".compact" : ".packed");
+    QUELL_TRY(const auto weight, detail::read_bytes(find, weight_name));
     std::span<const std::byte> float_columns;
     if (find(name + ".float_columns") != nullptr) {
         QUELL_TRY(float_columns, detail::read_bytes(find, name + ".float_columns"));
@@ -205,15 +219,23 @@ namespace detail {
     if (!order.empty()) {
         QUELL_TRY(high_weight, detail::read_bytes(find, name + ".packed_high"));
     }
-    auto layer = quant::map_linear({.weight = weight,
-                                    .high_weight = high_weight,
-                                    .order = order,
-                                    .bias = bias,
-                                    .channel_scale = channel_scale,
-                                    .rotation = rotation,
-                                    .float_columns = float_columns,
-                                    .activations = activations});
-    return layer ? std::move(layer) : layer.error().in("tensor " + io::quoted(name + ".packed"));
+    const quant::linear_arrays arrays{.weight = weight,
+                                      .high_weight = high_weight,
+                                      .order = order,
+                                      .bias = bias,
+                                      .channel_scale = channel_scale,
+                                      .rotation = rotation,
+                                      .float_columns = float_columns,
+                                      .activations = activations};
+    const auto join = [&]() -> result<quant::linear> {
+        if (!is_compact) {
+            return quant::map_linear(arrays);
+        }
+        QUELL_TRY(packing::packed_matrix expanded, packing::expand(weight));
+        return quant::join_linear(std::move(expanded), arrays);
+    };
+    auto layer = join();
+    return layer ? std::move(layer) : layer.error().in("tensor " + io::quoted(weight_name));
 }
 
 namespace detail {

@@ -52,6 +52,19 @@ struct site_plan {
     quant::any_solver solver = {};
     std::string fallback = {};  ///< why this is not what the recipe asked for; empty: it is
     std::string reason = {};    ///< why the recipe treats this site unlike others; empty: it does not
+    double score = 0.0;         ///< by which it was compared with others; 0: it was not
+    bool flagged = false;       ///< it stands out
+
+    [[nodiscard]] bool is_float() const { return weights.bits == 32; }
+};
+
+/// Embedding and head, which are no sites. In float unless a plan says otherwise.
+struct table_plan {
+    scheme weights = quant::float_weights;
+    quant::activation_scheme activations = {.bits = 32};  ///< of the head
+    quant::any_transform transform = {};                  ///< of the head's input; online, and taken back on lookup
+    quant::any_solver solver = {};
+    std::string reason = {};
 
     [[nodiscard]] bool is_float() const { return weights.bits == 32; }
 };
@@ -64,6 +77,7 @@ struct plan {
     std::vector<std::int32_t> prefix = {};  ///< tokens in front of every text, their keys and values kept in float
     std::vector<input_plan> inputs = {};
     std::vector<site_plan> sites = {};
+    table_plan tables = {};
 };
 
 /// Takes back the place of scales where the transform has none.

@@ -323,6 +323,24 @@ template <typename Planned, typename Named>
     return {};
 }
 
+/// Embedding and head, whose number of rows only the engine knows.
+[[nodiscard]] inline result<void> check_tables(const plan& decided, const graph& g) {
+    const table_plan& tables = decided.tables;
+    if (tables.is_float()) {
+        return {};
+    }
+    if (g.stream.empty() || decided.stream != stream_basis::original) {
+        return error{errc::unsupported, g.stream.empty() ? "the engine names none" : "the residual stream is rotated"};
+    }
+    if (tables.activations.needs_calibration()) {
+        return error{errc::unsupported, "activations of the head whose scale is still to be found"};
+    }
+    QUELL_TRY_VOID(check_options(tables.transform));
+    return check_site(
+        {.out_features = 1, .in_features = g.stream.width},
+        {.name = {}, .weights = tables.weights, .activations = tables.activations, .solver = tables.solver});
+}
+
 [[nodiscard]] inline std::string named(const char* what, const std::string& name) {
     return what + (" " + name);
 }
@@ -359,6 +377,9 @@ template <typename Planned, typename Named>
         if (const auto status = detail::check_input(g, i, decided); !status) {
             return status.error().in(detail::named("plan: input", g.inputs[i].name));
         }
+    }
+    if (const auto status = detail::check_tables(decided, g); !status) {
+        return status.error().in("plan: tables");
     }
     for (std::size_t s = 0; s < g.sites.size(); ++s) {
         auto status = detail::check_site(g.sites[s], decided.sites[s]);

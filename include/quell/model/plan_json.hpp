@@ -172,6 +172,17 @@ requires(std::same_as<std::remove_const_t<Plan>, site_plan>) void fields(Visit& 
     visit("solver", decided.solver);
     visit("fallback", decided.fallback);
     visit("reason", decided.reason);
+    visit("score", decided.score);
+    visit("flagged", decided.flagged);
+}
+
+template <typename Visit, typename Plan>
+requires(std::same_as<std::remove_const_t<Plan>, table_plan>) void fields(Visit& visit, Plan& decided) {
+    visit("weights", decided.weights);
+    visit("activations", decided.activations);
+    visit("transform", decided.transform);
+    visit("solver", decided.solver);
+    visit("reason", decided.reason);
 }
 
 namespace detail {
@@ -192,6 +203,7 @@ requires(std::same_as<std::remove_const_t<File>, plan_file>) void fields(Visit& 
     visit("prefix", file.content.prefix);
     visit("inputs", file.content.inputs);
     visit("sites", file.content.sites);
+    visit("tables", file.content.tables);
 }
 
 }  // namespace detail
@@ -205,6 +217,7 @@ requires(std::same_as<std::remove_const_t<File>, plan_file>) void fields(Visit& 
     visit("prefix", decided.prefix);
     visit("inputs", decided.inputs);
     visit("sites", decided.sites);
+    visit("tables", decided.tables);
     return std::move(visit).finish();
 }
 

@@ -53,9 +53,10 @@ void with_format(panel_format format, const F& f) {
     }
 }
 
-/// What a field of the panels holds above its code, so that fields of fewer than 8 bits begin with 0.
+/// What a field of the panels holds above its code, so that fields of fewer than 8 bits begin with 0. Codes of 5 to 7
+/// bits take fields of 8.
 [[nodiscard]] constexpr unsigned field_offset(const scheme& form) {
-    return form.bits == 8 ? 0U : static_cast<unsigned>(-codes_of(form).low);
+    return form.bits > 4 ? 0U : static_cast<unsigned>(-codes_of(form).low);
 }
 
 template <unsigned Bits, typename Word>

@@ -28,8 +28,7 @@ namespace detail {
     switch (s.codes) {
         case code_set::symmetric:
         case code_set::zero_point:
-            return (s.bits == 8 || (s.bits >= 2 && s.bits <= 4)) &&
-                   (s.codes == code_set::zero_point) == (s.zeros != zero_type::none);
+            return s.bits >= 2 && s.bits <= 8 && (s.codes == code_set::zero_point) == (s.zeros != zero_type::none);
         case code_set::sign: return s.bits == 1 && s.zeros == zero_type::none;
         case code_set::sign_mean: return s.bits == 1 && s.zeros == zero_type::real;
     }
@@ -41,13 +40,15 @@ namespace detail {
                                          : s.reach != granularity::token;
 }
 
-/// Scales of one byte are for groups of numbers, not for signs.
+/// Scales of one byte are for groups of numbers, not for signs, and their zeros for panels of as many bits as the
+/// codes.
 [[nodiscard]] constexpr bool packs_scales(const scheme& s) {
-    return s.scales != scale_type::codes8 || (s.reach == granularity::group && s.bits >= 2);
+    const bool fills_fields = s.bits == 8 || (s.bits >= 2 && s.bits <= 4);
+    return s.scales != scale_type::codes8 || (s.reach == granularity::group && fills_fields);
 }
 
 [[nodiscard]] constexpr kernels::panel_format format_of(int bits) {
-    return bits == 8   ? kernels::panel_format::w8
+    return bits > 4    ? kernels::panel_format::w8
            : bits == 4 ? kernels::panel_format::w4
            : bits == 3 ? kernels::panel_format::w3
            : bits == 2 ? kernels::panel_format::w2
@@ -70,8 +71,8 @@ namespace detail {
 
 /// The panels of a weight [out, in] in this form.
 /// Errors   errc::unsupported for a form that no panels hold, and for rows longer than kernels::max_k. Panels hold
-///          8, 4, 3 and 2 bits, symmetric or with a zero point, and 1 bit as sign or sign and mean; one scale for all,
-///          a row or a multiple of 32 up to max_group, in f32, f16 or bf16, of groups of 2 bits and more also in 8-bit
+///          2 to 8 bits, symmetric or with a zero point, and 1 bit as sign or sign and mean; one scale for all, a row
+///          or a multiple of 32 up to max_group, in f32, f16 or bf16, of groups of 2, 3, 4 and 8 bits also in 8-bit
 ///          codes. errc::bad_shape for a size that no memory holds.
 [[nodiscard]] inline result<kernels::panel_shape> panel_shape_of(const scheme& form, std::size_t out_features,
                                                                  std::size_t in_features) {
@@ -81,7 +82,7 @@ namespace detail {
             return error{errc::unsupported,
                          "no packed layout for " + std::to_string(form.bits) + "-bit codes with groups of " +
                              std::to_string(form.group) +
-                             "; packed are 8, 4, 3 and 2 bits, symmetric or with a zero point, and 1 bit as a sign, "
+                             "; packed are 2 to 8 bits, symmetric or with a zero point, and 1 bit as a sign, "
                              "with plain scales a row or a group of a multiple of 32 up to " +
                              std::to_string(max_group)};
         }

@@ -77,14 +77,11 @@ struct linear_arrays {
             .rotation = f.online().rotation.kind()};
 }
 
-/// The linear behind the arrays. Its weight stays where it is and must outlive it, as in a mapped file; bias and scale
-/// are copied. The bytes may be damaged or hostile.
+/// The linear of a weight that is at hand and of the other arrays, which are copied, but for the float columns.
 ///
-/// Errors   those of packing::view_blob; errc::bad_shape, errc::bad_value and errc::unsupported where the arrays
-///          contradict each other or hold a number that is not finite.
-/// Cost     reads the weight once, for its checksum; float weights twice.
-[[nodiscard]] inline result<linear> map_linear(const linear_arrays& arrays) {
-    QUELL_TRY(packing::packed_matrix weight, packing::view_blob(arrays.weight));
+/// Errors   errc::bad_shape, errc::bad_value and errc::unsupported where the arrays contradict each other or hold a
+///          number that is not finite.
+[[nodiscard]] inline result<linear> join_linear(packing::packed_matrix weight, const linear_arrays& arrays) {
     const std::size_t in_features = arrays.order.empty() ? weight.in_features() : arrays.order.size();
     online_input online{.scale = buffer<float>::copy_of(arrays.channel_scale),
                         .rotation = {arrays.rotation, in_features}};
@@ -109,6 +106,17 @@ struct linear_arrays {
     }
     QUELL_TRY(float_linear layer, float_linear::make(std::move(weight), arrays.bias, std::move(online)));
     return linear(std::move(layer));
+}
+
+/// The linear behind the arrays. Its weight stays where it is and must outlive it, as in a mapped file; bias and scale
+/// are copied. The bytes may be damaged or hostile.
+///
+/// Errors   those of packing::view_blob; errc::bad_shape, errc::bad_value and errc::unsupported where the arrays
+///          contradict each other or hold a number that is not finite.
+/// Cost     reads the weight once, for its checksum; float weights twice.
+[[nodiscard]] inline result<linear> map_linear(const linear_arrays& arrays) {
+    QUELL_TRY(packing::packed_matrix weight, packing::view_blob(arrays.weight));
+    return join_linear(std::move(weight), arrays);
 }
 
 }  // namespace QUELL_BASELINE

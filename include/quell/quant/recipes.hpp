@@ -8,11 +8,13 @@
 #include "quell/core/target.hpp"
 #include "quell/packing/layout.hpp"
 #include "quell/quant/activation_scheme.hpp"
+#include "quell/quant/allocation_rule.hpp"
 #include "quell/quant/any_quantizer.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,11 +52,13 @@ struct recipe {
     std::vector<input_rule> transforms =
         {};  ///< the first that is meant for an input decides; of the rotated stream none
     any_solver solver = {};
+    std::optional<allocation_rule> allocation = {};  ///< how bits are spread; empty: all sites take `weights`
 
     [[nodiscard]] bool is_float() const { return weights.bits == 32; }
     [[nodiscard]] bool needs_calibration() const {
         return exempts_spikes || finds_prefix || activations.needs_calibration() || solver.needs_calibration() ||
-               split_rank > 0 || std::any_of(transforms.begin(), transforms.end(), [](const input_rule& rule) {
+               split_rank > 0 || (allocation && allocation->needs_calibration()) ||
+               std::any_of(transforms.begin(), transforms.end(), [](const input_rule& rule) {
                    return rule.transforms.size() > 1 || rule.transforms.front().needs_statistics();
                });
     }
@@ -285,6 +289,15 @@ constexpr scheme real_groups(int bits, std::size_t group) {
             .zeros = zero_type::real};
 }
 
+}  // namespace detail
+
+/// The form of a rung: that of HQQ.
+[[nodiscard]] constexpr scheme ladder_form(const alloc::rung& r) {
+    return detail::real_groups(r.bits, r.group);
+}
+
+namespace detail {
+
 /// Recipes that differ in bits, group and activations only: <family>-w<bits>[a8]-g<group>, with 2, 3, 4 or 8 bits and
 /// groups of 32, 64 or 128. Without a8 they are weight-only.
 struct recipe_family {
@@ -330,6 +343,10 @@ inline constexpr recipe_family all_families[] = {
      [](int bits, std::size_t group) { return solved_by(real_groups(bits, group), {fitted_gptq()}); }},
 };
 
+/// Of each way to spread bits one member, for recipe_names().
+inline constexpr std::string_view all_allocations[] = {"mxq-3.25", "sensiboost-3.13-s2-m2", "kurtboost-3.13-s2-m2",
+                                                       "auto-4.5"};
+
 /// The member of a family that has this name, or nothing.
 [[nodiscard]] inline std::optional<recipe> member_named(const recipe_family& family, std::string_view name) {
     for (const int bits : {2, 3, 4, 8}) {
@@ -360,6 +377,7 @@ inline constexpr recipe_family all_families[] = {
         names.push_back(family.member);
     }
     names.emplace_back("pb-llm-10");
+    names.insert(names.end(), std::begin(detail::all_allocations), std::end(detail::all_allocations));
     return names;
 }
 
@@ -379,6 +397,20 @@ namespace detail {
     }
     auto squeezed = squeezed_named(name);
     return squeezed ? std::move(squeezed) : pb_llm_named(name);
+}
+
+/// Where a rule spreads bits over the linears: the base of a boost everywhere, before anything is decided.
+[[nodiscard]] inline recipe allocating(const allocation_rule& rule, const recipe_options& o) {
+    if (rule.goal == allocation_goal::whole_model) {
+        recipe base = with_gptq(hybrid(searched(int4_rows, {}), o));
+        base.allocation = rule;
+        return base;
+    }
+    return {.name = {},
+            .weights = ladder_form(alloc::boost_ladder[rule.base]),
+            .activations = weight_only,
+            .solver = {rounding::hqq{}},
+            .allocation = rule};
 }
 
 /// A recipe that solves by GPTQ, by its name and "-gptq", or rounding to nearest instead, by its name and "-rtn".
@@ -414,8 +446,9 @@ namespace detail {
 
 }  // namespace detail
 
-/// A name of recipe_names(), another member of one of its families (<family>-w<bits>[a8]-g<group>), the name of a
-/// recipe that solves by GPTQ with "-gptq" or "-rtn" behind it, or any of these with "qfem-", "qfep-" or both in front.
+/// A name of recipe_names(), another member of one of its families (<family>-w<bits>[a8]-g<group>, those of
+/// allocation_named), the name of a recipe that solves by GPTQ with "-gptq" or "-rtn" behind it, or any of these with
+/// "qfem-", "qfep-" or both in front.
 ///
 /// Errors   errc::not_found, with the names that exist; errc::bad_value for an option out of range.
 [[nodiscard]] inline result<recipe> find_recipe(std::string_view name, const recipe_options& options = {}) {
@@ -425,6 +458,9 @@ namespace detail {
     auto found = detail::recipe_named(name, options);
     found = found ? std::move(found) : detail::variant_named(name, options);
     found = found ? std::move(found) : detail::guarded_named(name, options);
+    if (const auto rule = allocation_named(name); !found && rule) {
+        found = detail::allocating(*rule, options);
+    }
     if (found) {
         found->name = name;
         return *std::move(found);

@@ -31,6 +31,9 @@ struct layer_report {
     std::string online_reason = {};                ///< why the scales are not folded
     std::string solver = {};                       ///< empty: not rounded
     std::string fallback = {};                     ///< why the site is not as the recipe asked; empty: it is
+    std::string reason = {};                       ///< why the recipe treats it unlike others; empty: it does not
+    double score = 0.0;                            ///< by which it was compared with others; 0: it was not
+    bool flagged = false;                          ///< it stands out by its score
     std::size_t stored_bytes = 0;                  ///< codes, scales and zeros as a file stores them
     storage_bits stored = {};                      ///< what those bytes are, by name
     std::size_t memory_bytes = 0;                  ///< the packed layer in memory, padding and bias included

@@ -67,6 +67,9 @@ void add_errors(nlohmann::ordered_json& object, const Part& part) {
     visit("online_reason", layer.online_reason);
     visit("solver", layer.solver);
     visit("fallback", layer.fallback);
+    visit("reason", layer.reason);
+    visit("score", layer.score);
+    visit("flagged", layer.flagged);
     visit("clip_share", layer.clip_share);
     visit("seconds", layer.seconds);
     nlohmann::ordered_json object = std::move(visit).finish();
