@@ -178,9 +178,9 @@ TEST_F(Stats, SpikesAreHigherBehindAGateThanBehindAPlainGelu) {
         double largest = 0.0;
         for (const quell::io::tensor_view& tensor : file.tensors()) {
             if (tensor.name.ends_with(".spikes")) {
-                double sum_and_sequences[2] = {};
-                std::memcpy(sum_and_sequences, tensor.bytes.data(), sizeof sum_and_sequences);
-                largest = std::max(largest, sum_and_sequences[0] / sum_and_sequences[1]);
+                double sum = 0.0;
+                std::memcpy(&sum, tensor.bytes.data(), sizeof sum);
+                largest = std::max(largest, sum / 8.0);  // windows of 512 tokens
             }
         }
         return largest;
