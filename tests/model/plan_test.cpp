@@ -166,7 +166,7 @@ TEST(PlanJson, NamesWhatItDoesNotUnderstand) {
         return read ? std::string() : read.error().message;
     };
     EXPECT_EQ(message(R"("clip": 1)", R"("clop": 1)"),
-              "p.json.sites[0].activations: unknown key 'clop'; known are bits, reach, clip, static_scale");
+              "p.json.sites[0].activations: unknown key 'clop'; known are bits, reach, clip, static_scale, at_run_time");
     EXPECT_EQ(message(R"("kind": "smooth")", R"("kind": "spin")"),
               "p.json.inputs[0].transform.kind: expected one of none, smooth, rotate, smooth+rotate, balance+rotate, "
               "activation-scale, found \"spin\"");
@@ -311,7 +311,7 @@ TEST(PlanJson, KnowsTheOptionsOfBinarySolvers) {
               site + "staged takes a share in 0 ... 1, 0 ... 100 rounds and a damping in 0 ... 1000");
     EXPECT_EQ(status_of("squeeze10", {{R"("bits": 1)", R"("bits": 4)"}}),
               site + "binary rounding takes one bit, signs with a scale and perhaps a mean");
-    EXPECT_EQ(status_of("squeeze10", {{R"("bits": 4)", R"("bits": 5)"}}).rfind(site + "no packed layout", 0), 0U);
+    EXPECT_EQ(status_of("squeeze10", {{R"("bits": 4)", R"("bits": 9)"}}).rfind(site + "9-bit integer", 0), 0U);
     EXPECT_EQ(status_of("billm", {{R"("bits": 32)", R"("bits": 8)"}}),
               site + "a simulated weight takes activations in float");
     EXPECT_EQ(status_of("billm", {{R"("most_columns": 48)", R"("most_columns": 0)"}}),
