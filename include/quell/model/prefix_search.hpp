@@ -224,7 +224,6 @@ private:
             return {};
         }
         std::vector<static_cost> costs(spikes_.size());
-        spike_map triggers;
         const std::size_t judged =
             std::min((options_.judged_tokens + options_.window - 1) / options_.window, sequences());
         for (std::size_t i = 0; i < judged; ++i) {
