@@ -166,7 +166,8 @@ TEST(PlanJson, NamesWhatItDoesNotUnderstand) {
         return read ? std::string() : read.error().message;
     };
     EXPECT_EQ(message(R"("clip": 1)", R"("clop": 1)"),
-              "p.json.sites[0].activations: unknown key 'clop'; known are bits, reach, clip, static_scale, at_run_time");
+              "p.json.sites[0].activations: unknown key 'clop'; known are bits, reach, clip, static_scale, "
+              "at_run_time");
     EXPECT_EQ(message(R"("kind": "smooth")", R"("kind": "spin")"),
               "p.json.inputs[0].transform.kind: expected one of none, smooth, rotate, smooth+rotate, balance+rotate, "
               "activation-scale, found \"spin\"");

@@ -227,15 +227,15 @@ private:
             return {};
         }
         std::vector<static_cost> costs(spikes_.size());
-        spike_map triggers;
         const std::size_t judged =
             std::min((options_.judged_tokens + options_.window - 1) / options_.window, sequences());
         for (std::size_t i = 0; i < judged; ++i) {
-            QUELL_TRY_VOID(source_.probe(candidate.ids, sequence(i), [&](std::size_t input, matrix_view<const float> x) {
-                if (input < costs.size()) {
-                    costs[input].add(x);
-                }
-            }));
+            QUELL_TRY_VOID(
+                source_.probe(candidate.ids, sequence(i), [&](std::size_t input, matrix_view<const float> x) {
+                    if (input < costs.size()) {
+                        costs[input].add(x);
+                    }
+                }));
         }
         for (const site& s : source_.graph.sites) {
             candidate.cost += costs[s.input].mean_loss() / static_cast<double>(source_.graph.sites.size());
