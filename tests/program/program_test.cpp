@@ -205,7 +205,8 @@ TEST(Program, AutoKeepsItsBudgetAndGoesOnWhereItWasInterrupted) {
     auto known = nlohmann::json::parse(contents_of(survey));
     ASSERT_EQ(known["sites"].size(), 29U);  // 28 linears and the head
     known["sites"].erase(known["sites"].begin() + 7, known["sites"].end());
-    EXPECT_TRUE(quell::io::write_file_atomically(survey, std::as_bytes(std::span(known.dump()))));
+    const std::string some = known.dump();
+    EXPECT_TRUE(quell::io::write_file_atomically(survey, std::as_bytes(std::span(some))));
     EXPECT_EQ(quantized({"--recipe", "auto-4.6", "--survey", survey}), whole);
     EXPECT_EQ(nlohmann::json::parse(contents_of(survey))["sites"].size(), 29U);
     EXPECT_EQ(quantized({"--plan", plan}), whole);
