@@ -109,7 +109,7 @@ inline void take_back(matrix_view<float> w, const considered_weight& seen) {
 class surveyor {
 public:
     /// Rows of a weight on which forms are compared: errors of rows add up, and rows are rounded independently.
-    static constexpr std::size_t most_rows = 384;
+    static constexpr std::size_t most_rows = 96;
 
     surveyor(const engine& source, const plan& decided, const allocate_options& options)
         : source_(source), decided_(decided), options_(options) {}
