@@ -138,7 +138,7 @@ struct token_scales {
         return number_text(at->spike_ratio) + " (" + found.graph.inputs[input.input].name + ")";
     };
     if (scales.behind.empty()) {
-        return "The largest spike ratio is " + worst(scales.without) + "; no prefix lowers the cost of static scales.";
+        return "The largest spike ratio is " + worst(scales.without) + "; a prefix would serve little.";
     }
     std::string ids;
     for (const std::int32_t id : found.prefix) {

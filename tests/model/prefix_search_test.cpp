@@ -163,6 +163,17 @@ TEST(PrefixSearch, WantsNoPrefixWhereNothingSpikes) {
     EXPECT_TRUE(found->prefix.empty());
 }
 
+TEST(PrefixSearch, LeavesSmallSpikesAlone) {
+    const spiky_engine engine;
+    prefix_options how = searching;
+    how.least_ratio = 1e4;
+    const auto found = find_prefix(engine.lend(), spiky_text(2, 32), how);
+    ASSERT_TRUE(found);
+    EXPECT_GT(found->spike_ratio, 100.0);
+    EXPECT_TRUE(found->prefix.empty());
+    EXPECT_EQ(found->judged.size(), 1U);
+}
+
 TEST(PrefixSearch, PassesOnWhatTheEngineSays) {
     const spiky_engine engine;
     EXPECT_EQ(find_prefix(engine.lend(), {}, searching).error().code, errc::not_found);

@@ -3,6 +3,7 @@
 
 #include "quell/core/rng.hpp"
 #include "quell/io/files.hpp"
+#include "quell/io/safetensors.hpp"
 #include "support/llama_gguf.hpp"
 #include "support/safetensors_builder.hpp"
 #include "support/shared_data.hpp"
@@ -172,6 +173,34 @@ TEST(Program, WritesAModelThatScoresAsTheOneInMemory) {
             }
         }
     }
+}
+
+TEST(Program, APrefixStandsInFrontOfEveryTextWithoutBeingAskedFor) {
+    const support::temporary_folder folder;
+    const std::string plain = folder.file("plain.safetensors");
+    ASSERT_EQ(program_test::quell(
+                  {"quantize", "--model", "toy", "--recipe", "static-w8a8", "--calib-tokens", "1024", "--out", plain})
+                  .status,
+              0);
+    std::string plan = quell::io::safetensors_file::open(plain)->metadata().at("quell.plan");
+    const std::string none = "\"prefix\":[]";
+    ASSERT_NE(plan.find(none), std::string::npos);
+    plan.replace(plan.find(none), none.size(), "\"prefix\":[46,10]");
+    const std::string plan_file = folder.write("plan.json", std::as_bytes(std::span(plan)));
+    const std::string packed = folder.file("prefixed.safetensors");
+    const outcome o = program_test::quell({"quantize", "--model", "toy", "--plan", plan_file, "--out", packed});
+    ASSERT_EQ(o.status, 0) << o.err;
+    EXPECT_NE(o.out.find("static-w8a8: behind a prefix of 2 tokens in float: 46 10\n"), std::string::npos) << o.out;
+    const auto alone = row_of({"--model", packed, "--reference", "toy", "--tokens", "1024"});
+    const auto direct = row_of({"--model", "toy", "--plan", plan_file, "--tokens", "1024"});
+    EXPECT_EQ(alone["perplexity"], direct["perplexity"]);
+    EXPECT_EQ(alone["bytes"], direct["bytes"]);
+    const auto without = row_of({"--model", plain, "--tokens", "1024"});
+    EXPECT_NE(alone["perplexity"], without["perplexity"]);
+    EXPECT_GT(alone["bytes"], without["bytes"]);
+    const outcome said = program_test::quell({"run", "--model", packed, "--prompt", "The old fox ", "-n", "8"});
+    EXPECT_EQ(said.status, 0) << said.err;
+    EXPECT_EQ(said.out.size(), std::string("The old fox ").size() + 8 + 1) << said.out;
 }
 
 TEST(Program, WritesTheSameBytesForAnyThreadCountAndAgain) {

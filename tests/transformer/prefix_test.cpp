@@ -212,8 +212,8 @@ TEST(Prefix, IsSearchedForThroughTheCallbacks) {
     const model network = prefixed_network();
     const auto ids = support::random_ids(96, network.shape.vocab);
     const auto engine = transformer::make_engine(network, ids, 32, {});
-    const auto found =
-        quell::model::find_prefix(engine, ids, {.starts = {0}, .window = 32, .contexts = 5, .judged_tokens = 64});
+    const auto found = quell::model::find_prefix(
+        engine, ids, {.starts = {0}, .window = 32, .least_ratio = 1.0, .contexts = 5, .judged_tokens = 64});
     ASSERT_TRUE(found) << found.error().message;
     EXPECT_GE(found->judged.size(), 5U);
     const auto& judged = found->judged;

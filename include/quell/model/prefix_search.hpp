@@ -71,6 +71,7 @@ private:
 struct prefix_options {
     std::vector<std::int32_t> starts;  ///< tokens that may begin the prefix: BOS, or EOS where there is none
     std::size_t window = 512;          ///< tokens of a calibration sequence
+    double least_ratio = 20.0;         ///< no prefix where no spike ratio reaches this: it changes what follows, too
     std::size_t triggers = 3;          ///< tokens with the largest spikes that are tried
     std::size_t largest = 3;           ///< of a sequence, from which they are taken
     std::size_t contexts = 200;        ///< frequent tokens that are tried in front of a trigger
@@ -132,8 +133,11 @@ public:
 
     result<prefix_search> run() && {
         QUELL_TRY_VOID(look_at_text());
-        QUELL_TRY(const std::vector<judged_prefix> paired, pair_triggers());
         QUELL_TRY_VOID(judge({}));
+        if (found_.spike_ratio < options_.least_ratio) {
+            return std::move(found_);
+        }
+        QUELL_TRY(const std::vector<judged_prefix> paired, pair_triggers());
         for (const std::int32_t start : options_.starts) {
             QUELL_TRY_VOID(judge({.ids = {start}}));
         }
