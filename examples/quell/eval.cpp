@@ -210,6 +210,9 @@ private:
                      .quantize_seconds = q.seconds,
                      .layers = q.report.layers};
         note_fallbacks(j, q.report);
+        if (std::string note = stored_note(row); !note.empty()) {
+            report_.notes.push_back(std::move(note));
+        }
         const std::vector<std::string> remarks = remarks_of(q.decided);
         report_.notes.insert(report_.notes.end(), remarks.begin(), remarks.end());
         return finish_row(q.network, std::move(row));

@@ -3,7 +3,9 @@
 /// What `quell eval` reports: one row per recipe, as a table for a person and as JSON for a program.
 #pragma once
 
+#include "quell/core/storage.hpp"
 #include "quell/report/layer_report.hpp"
+#include "quell/report/report_json.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -68,10 +70,36 @@ inline void print_row(const eval_row& row) {
     std::fflush(stdout);
 }
 
+/// What a file stores of the quantized weights, by name.
+inline quell::storage_bits stored_of(const eval_row& row) {
+    quell::storage_bits sum;
+    for (const quell::report::layer_report& layer : row.layers) {
+        sum.add(layer.weights.bits == 32 ? quell::storage_bits() : layer.stored);
+    }
+    return sum;
+}
+
+/// Bits a weight by name, for recipes that store more than codes, scales and zeros; empty for others.
+inline std::string stored_note(const eval_row& row) {
+    const quell::storage_bits stored = stored_of(row);
+    if (stored.order == 0 && stored.mask == 0) {
+        return {};
+    }
+    const double weights = static_cast<double>(stored.total()) / row.weight_bits_stored;
+    std::string text = row.recipe + ": bits stored a weight:";
+    quell::report::for_each_part(stored, [&](const char* name, std::size_t bits) {
+        char part[48];
+        std::snprintf(part, sizeof part, " %s %.3f", name, static_cast<double>(bits) / weights);
+        text += bits == 0 ? "" : part;
+    });
+    return text;
+}
+
 inline nlohmann::ordered_json to_json(const eval_row& row) {
     return {{"recipe", row.recipe},
             {"weight_bits_nominal", row.weight_bits_nominal},
             {"weight_bits_stored", row.weight_bits_stored},
+            {"stored_bytes", quell::report::to_json(stored_of(row))},
             {"model_bits_stored", row.model_bits_stored},
             {"embedding_bits", row.embedding_bits},
             {"activation_bits", row.activation_bits},

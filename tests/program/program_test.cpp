@@ -56,6 +56,20 @@ TEST(Program, ComparesRecipesOnBothToys) {
     }
 }
 
+TEST(Program, Squeeze10BeatsOtherBinaryFormsInFewerBits) {
+    auto rows = rows_of({"--model", "toy", "--tokens", "2048", "--calib-tokens", "2048", "--recipe",
+                         "squeeze10,pb-llm-10,billm", "--embedding-bits", "8"});
+    const auto of = [&](const char* recipe, const char* field) { return rows[recipe][field].get<double>(); };
+    EXPECT_NEAR(of("squeeze10", "weight_bits_nominal"), 1.6, 0.03);
+    for (const char* other : {"pb-llm-10", "billm"}) {
+        EXPECT_LT(of("squeeze10", "weight_bits_stored"), of(other, "weight_bits_stored")) << other;
+        EXPECT_LT(of("squeeze10", "kl_divergence"), of(other, "kl_divergence")) << other;
+        EXPECT_GT(rows[other]["stored_bytes"]["mask"].get<double>(), 0.0) << other;
+    }
+    EXPECT_GT(rows["squeeze10"]["stored_bytes"]["order"].get<double>(), 0.0);
+    EXPECT_EQ(rows["squeeze10"]["stored_bytes"]["mask"], 0.0);
+}
+
 TEST(Program, PlantedOutliersHurtRoundingAndSmoothingHelps) {
     auto rows = rows_of(
         {"--model", "toy", "--plant", "channels", "--tokens", "4096", "--recipe", "fp32,rtn-w8a8,smoothquant-w8a8"});

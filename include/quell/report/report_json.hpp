@@ -10,6 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cstddef>
 #include <utility>
 
 namespace quell::report {
@@ -35,15 +36,22 @@ void add_errors(nlohmann::ordered_json& object, const Part& part) {
 
 }  // namespace detail
 
+/// f(name, bits) for each part.
+template <typename F>
+void for_each_part(const storage_bits& stored, const F& f) {
+    f("codes", stored.codes);
+    f("scales", stored.scales);
+    f("zeros", stored.zeros);
+    f("order", stored.order);
+    f("mask", stored.mask);
+    f("online", stored.online);
+    f("side", stored.side);
+}
+
 /// In bytes.
 [[nodiscard]] inline nlohmann::ordered_json to_json(const storage_bits& stored) {
     json_writer visit;
-    for (const auto& [name, bits] :
-         {std::pair("codes", stored.codes), std::pair("scales", stored.scales), std::pair("zeros", stored.zeros),
-          std::pair("order", stored.order), std::pair("mask", stored.mask), std::pair("online", stored.online),
-          std::pair("side", stored.side)}) {
-        visit(name, static_cast<double>(bits) / 8.0);
-    }
+    for_each_part(stored, [&](const char* name, std::size_t bits) { visit(name, static_cast<double>(bits) / 8.0); });
     return std::move(visit).finish();
 }
 

@@ -36,11 +36,13 @@ void round_with_feedback(matrix<double>& w, const matrix<double>& u, std::size_t
             for (std::size_t r = first; r < first + count; ++r) {
                 double* row = w.row(r).data();
                 for (std::size_t i = begin; i < end; ++i) {
+                    const double* along = u.row(i).data();
                     const double value = round(r, i, row[i]);
-                    errors(r, i - begin) = (row[i] - value) / u(i, i);
+                    const double error = (row[i] - value) / along[i];
+                    errors(r, i - begin) = error;
                     row[i] = value;
                     for (std::size_t j = i + 1; j < end; ++j) {
-                        row[j] -= linalg::detail::unfused(errors(r, i - begin) * u(i, j));
+                        row[j] -= linalg::detail::unfused(error * along[j]);
                     }
                 }
             }

@@ -201,11 +201,12 @@ private:
             }
             double* row = open_.row(r).data();
             for (std::size_t i = begin; i < end; ++i) {
+                const double* along = u.row(i).data();
                 values_(r, i) = round(part, r, i, row[i]);
-                const double error = (row[i] - values_(r, i)) / u(i, i);
+                const double error = (row[i] - values_(r, i)) / along[i];
                 changes_(r, i - begin) = error;
                 for (std::size_t j = i + 1; j < end; ++j) {
-                    row[j] -= linalg::detail::unfused(error * u(i, j));
+                    row[j] -= linalg::detail::unfused(error * along[j]);
                 }
             }
         }
