@@ -74,7 +74,7 @@ split_quantized copy_of(const split_quantized& q) {
 
 linear layer_of(const split_quantized& q, const activation_scheme& activations = {}, std::span<const float> bias = {},
                 online_input online = {}) {
-    auto made = linear_of(rounded_weight(copy_of(q)), {activations, bias, std::move(online), {}});
+    auto made = quell::quant::linear_of(rounded_weight(copy_of(q)), {activations, bias, std::move(online), {}});
     EXPECT_TRUE(made) << (made ? "" : made.error().message);
     return *std::move(made);
 }
