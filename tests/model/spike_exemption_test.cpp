@@ -87,7 +87,7 @@ TEST(SpikeExemption, TriesEveryRatioThatTheLimitAllows) {
     const fake_engine engine;  // sites of the inputs: 2, 1, 2, 2, 1, 2
     const plan decided = static_plan(engine.graph);
     const std::vector<double> ratios = {5.0, 900.0, 5.0, 70.0, 60.0, 2.0};
-    const auto trials = exemption_thresholds(decided, engine.graph, ratios, {.most_share = 0.35});
+    const auto trials = exemption_thresholds(decided, engine.graph, ratios, {.most_share = 0.45});
     ASSERT_EQ(trials.size(), 4U);  // 0, 1, 3 and 4 of 10 sites
     const double thresholds[] = {900.0, 70.0, 60.0, 5.0};
     const std::size_t sites[] = {0, 1, 3, 4};
@@ -98,7 +98,8 @@ TEST(SpikeExemption, TriesEveryRatioThatTheLimitAllows) {
         exempt_above(exempt, engine.graph, ratios, trials[t].threshold);
         EXPECT_EQ(exempt_sites(exempt), sites[t]);
     }
-    EXPECT_EQ(exemption_thresholds(decided, engine.graph, ratios, {.most_share = 0.0}).size(), 1U);
+    EXPECT_EQ(exemption_thresholds(decided, engine.graph, ratios, {.most_share = 0.0}).size(), 2U);
+    EXPECT_EQ(exemption_thresholds(decided, engine.graph, ratios, {.most_share = 0.0, .least_most = 0}).size(), 1U);
 }
 
 TEST(SpikeExemption, BisectionFindsTheFewestThatAreNearlyAsGoodAsAll) {

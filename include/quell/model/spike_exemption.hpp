@@ -21,7 +21,6 @@
 #include "quell/rounding/rtn.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <functional>
 #include <limits>
@@ -66,8 +65,9 @@ inline void exempt_above(plan& decided, const graph& g, std::span<const double> 
 }
 
 struct exemption_options {
-    double most_share = 0.05;  ///< of the sites may be exempt, rounded up
-    double tolerance = 0.005;  ///< nats a token that fewer exemptions may cost
+    double most_share = 0.05;    ///< of the sites may be exempt
+    std::size_t least_most = 2;  ///< sites of a small model that may be so in any case
+    double tolerance = 0.005;    ///< nats a token that fewer exemptions may cost
     executor threads = {};
     progress_callback progress = {};
 };
@@ -91,7 +91,8 @@ struct exemption_trial {
         }
     }
     std::sort(levels.begin(), levels.end(), std::greater<>());
-    const auto most = static_cast<std::size_t>(std::ceil(options.most_share * static_cast<double>(g.sites.size())));
+    const auto share = static_cast<std::size_t>(options.most_share * static_cast<double>(g.sites.size()));
+    const std::size_t most = std::max(share, options.least_most);
     std::vector<exemption_trial> trials;
     for (std::size_t above = 0; above < levels.size() && above <= most;) {
         trials.push_back({.threshold = levels[above], .exempt_sites = above});
