@@ -182,6 +182,10 @@ TEST(MakeLinear, EveryRecipeComesWithinItsBits) {
     const matrix<float> w = random_matrix(48, 160, 1);
     const matrix<float> x = random_matrix(32, 160, 2);
     for (const std::string_view name : recipe_names()) {
+        if (find_recipe(name)->allocation) {
+            EXPECT_EQ(make_linear(*find_recipe(name), w.view(), {}, x.view()).error().code, errc::unsupported) << name;
+            continue;
+        }
         const double error = output_error(*find_recipe(name), w, x);
         const bool four_bit_activations = name.find("a4") != std::string_view::npos;
         const bool four_bit_weights = name.find("w4") != std::string_view::npos;

@@ -63,11 +63,14 @@ namespace detail {
 
 /// Shapes   w [out, in]; bias [out] or empty; inputs [tokens, in], rows of calibration data, empty where the recipe
 ///          needs none.
-/// Errors   those of the make_linear that takes a composition.
+/// Errors   those of the make_linear that takes a composition; errc::unsupported for a recipe that allocates bits.
 [[nodiscard]] inline result<linear> make_linear(const recipe& how, matrix_view<const float> w,
                                                 std::span<const float> bias = {}, matrix_view<const float> inputs = {},
                                                 const executor& threads = {}) {
     QUELL_TRY_VOID(detail::check_layer(w, bias));
+    if (how.allocation) {
+        return error{errc::unsupported, "the recipe " + how.name + " spreads bits over the linears of a whole model"};
+    }
     if (how.is_float()) {
         return linear(float_linear(w, bias, threads));
     }
