@@ -87,12 +87,15 @@ build "g++" gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_
 if quell_has clang++; then
     fuzzers=OFF
     if quell_has libfuzzer; then fuzzers=ON; else left_out "fuzzers" "clang has no libFuzzer here"; fi
+    # The library is tested, the examples are compiled: what they do, g++ has shown.
     build "clang++" clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release -DQUELL_BUILD_FUZZERS=$fuzzers \
-        "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG" && {
+        -DQUELL_BUILD_EXAMPLES=OFF -DQUELL_BUILD_BENCH=OFF "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG" && {
         run "clang++: tests" clang -LE "$slow"
         run "clang++: headers alone, mixed flags" clang -L "modes|odr"
         [ $fuzzers = OFF ] || run "clang++: fuzzers" clang -L fuzz
     }
+    build "clang++: examples and benchmarks" clang-examples -DCMAKE_CXX_COMPILER=clang++ \
+        -DQUELL_BUILD_TESTS=OFF "-DCMAKE_CXX_FLAGS=-O0"
 else
     left_out "clang++" "not installed"
 fi
