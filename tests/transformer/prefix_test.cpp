@@ -159,7 +159,7 @@ TEST(Prefix, CalibrationRunsBehindItAndNeverShowsIt) {
     const auto ids = support::random_ids(40, network.shape.vocab);
     const auto engine = transformer::make_engine(network, ids, 16, {}, prefix_of(network));
     EXPECT_EQ(engine.prefix, some_prefix);
-    std::vector<std::vector<float>> shown(engine.graph.inputs.size());
+    std::vector<std::vector<float>> shown(engine.graph.inputs.size() + 1);  // the last is what enters the head
     std::vector<std::vector<float>> probed(shown.size());
     std::vector<std::vector<float>> whole(shown.size());
     const auto into = [](std::vector<std::vector<float>>& all) {
