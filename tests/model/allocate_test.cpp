@@ -82,7 +82,7 @@ public:
     }
 
     [[nodiscard]] model::engine lend() const {
-        const auto show = [this](std::size_t layer, const model::input_observer& see) {
+        const auto show = [](std::size_t layer, const model::input_observer& see) {
             const float size = layer == odd_layer ? 30.0F : 1.0F;
             see(layer, planted_activations(16, width, layer, {1, 5}, size).view());
         };

@@ -252,6 +252,9 @@ TEST(MakeLinear, TakesShapesWithoutElements) {
     constexpr std::pair<std::size_t, std::size_t> shapes[] = {{0, 8}, {8, 0}, {0, 0}, {1, 1}, {3, 31}};
     for (const std::string_view name : recipe_names()) {
         for (const auto& [n, k] : shapes) {
+            if (find_recipe(name)->allocation) {
+                continue;  // of a whole model
+            }
             const auto layer =
                 make_linear(*find_recipe(name), random_matrix(n, k, 1).view(), {}, matrix<float>(1, k).view());
             ASSERT_TRUE(layer) << name << ": " << layer.error().message;

@@ -192,8 +192,8 @@ inline recipe squeezed(std::size_t group = 64) {
 }
 
 /// What no kernel runs: the weight in float, with the values that its codes have.
-inline recipe simulated_binary(any_solver solver, std::size_t group) {
-    return {.name = {}, .weights = binary_groups(group), .activations = {.bits = 32}, .solver = std::move(solver)};
+inline recipe simulated_binary(const any_solver& solver, std::size_t group) {
+    return {.name = {}, .weights = binary_groups(group), .activations = {.bits = 32}, .solver = solver};
 }
 
 /// pb-llm-<percent> keeps so many percent of the single weights in 8 bits, 1 ... 99; or nothing.

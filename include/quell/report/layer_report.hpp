@@ -45,9 +45,9 @@ struct layer_report {
     [[nodiscard]] std::size_t parameters() const { return out_features * in_features; }
     /// Bits of codes per weight that has one; where two forms are mixed, their mean.
     [[nodiscard]] double nominal_bits() const {
-        return stored.codes == 0
-                   ? weights.bits
-                   : static_cast<double>(stored.codes) / static_cast<double>(parameters() - stored.side / 32);
+        const std::size_t in_float = stored.side / 32;
+        return stored.codes == 0 ? weights.bits
+                                 : static_cast<double>(stored.codes) / static_cast<double>(parameters() - in_float);
     }
 };
 
