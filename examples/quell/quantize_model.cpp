@@ -4,6 +4,7 @@
 #include "quantize_model.hpp"
 
 #include "evaluate.hpp"
+#include "propagate.hpp"
 #include "quell/io/files.hpp"
 #include "quell/model/apply.hpp"
 #include "quell/model/plan_json.hpp"
@@ -257,6 +258,7 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
     if (how.exempts_spikes() && !setup.keep_float) {
         QUELL_TRY_VOID(exempt_spikes(base, prefix, engine, calibration, setup, plan));
     }
+    lend_propagation(engine, base, calibration, setup.context, setup.threads, prefix);
     if (how.allocates()) {
         lend_trials(engine, base, calibration, setup.context, setup.threads);
         QUELL_TRY(plan, how.plan_for(engine, allocation_options(base, setup)));

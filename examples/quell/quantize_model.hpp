@@ -56,7 +56,8 @@ public:
         if (!plan_) {
             return recipe_.needs_calibration();
         }
-        return std::any_of(plan_->inputs.begin(), plan_->inputs.end(),
+        return plan_->calibration.is_propagated() ||
+               std::any_of(plan_->inputs.begin(), plan_->inputs.end(),
                            [](const auto& input) { return input.transform.needs_statistics(); }) ||
                std::any_of(plan_->sites.begin(), plan_->sites.end(), [](const auto& s) {
                    return s.activations.needs_calibration() || s.solver.needs_calibration();

@@ -6,9 +6,9 @@
 
 #include "evaluate.hpp"
 #include "quell/model/engine.hpp"
-#include "transformer/adapter.hpp"
 #include "transformer/model.hpp"
 #include "transformer/session.hpp"
+#include "trial_block.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -40,7 +40,7 @@ public:
     result<void> replay(std::size_t layer, std::span<const quell::model::trial_weight> instead,
                         const quell::model::input_observer& see) {
         QUELL_TRY_VOID(prepare());
-        const std::optional<transformer::block> trial = trial_block(layer, instead);
+        const std::optional<transformer::block> trial = trial_block(network_, layer, instead, threads_);
         run_.observe(see);
         for (std::size_t w = 0; w < windows(); ++w) {
             matrix<float> stream = start_of(layer, w);
@@ -58,7 +58,7 @@ public:
             return table_divergence(instead[0].w);
         }
         const std::size_t layer = instead.empty() ? 0 : g.sites[instead[0].site].layer;
-        const std::optional<transformer::block> trial = trial_block(layer, instead);
+        const std::optional<transformer::block> trial = trial_block(network_, layer, instead, threads_);
         double sum = 0.0;
         for (std::size_t w = 0; w < windows(); ++w) {
             matrix<float> stream = start_of(layer, w);
@@ -137,35 +137,6 @@ private:
         quell::buffer<std::byte> workspace(quell::quant::workspace_bytes(head, rows.rows()));
         quell::quant::forward(head, rows.view(), logits.view(), workspace, threads_);
         return logits;
-    }
-
-    /// The block with these weights instead of its own; nothing where there are none.
-    [[nodiscard]] std::optional<transformer::block> trial_block(
-        std::size_t layer, std::span<const quell::model::trial_weight> instead) const {
-        if (instead.empty()) {
-            return std::nullopt;
-        }
-        const quell::graph g = transformer::make_graph(network_.shape);
-        const transformer::block& own = network_.blocks[layer];
-        const auto linear = [&](const quell::quant::linear& l) -> quell::quant::linear {
-            for (const quell::model::trial_weight& t : instead) {
-                if (transformer::detail::linear_of(network_, g.sites[t.site]) == &l) {
-                    return quell::quant::float_linear(t.w, quell::quant::bias(l), threads_);
-                }
-            }
-            const matrix<float> w = quell::quant::weight(l);
-            return quell::quant::float_linear(w.view(), quell::quant::bias(l), threads_);
-        };
-        return transformer::block{
-            .attn_norm = quell::buffer<float>::copy_of(own.attn_norm),
-            .q = linear(own.q),
-            .k = linear(own.k),
-            .v = linear(own.v),
-            .o = linear(own.o),
-            .ffn_norm = quell::buffer<float>::copy_of(own.ffn_norm),
-            .gate = own.gate ? std::optional<quell::quant::linear>(linear(*own.gate)) : std::nullopt,
-            .up = linear(own.up),
-            .down = linear(own.down)};
     }
 
     const transformer::model& network_;

@@ -169,6 +169,45 @@ TEST(Apply, GptqSeesTheGramMatrixOfTheChangedInputs) {
     EXPECT_LT(different, codes.codes.elements().size() / 50);  // one is rounded before it is turned, one behind
 }
 
+TEST(Apply, PropagatedInputsLetLaterLayersMakeUpForEarlierOnes) {
+    for (const char* transforms : {"fp32", "smoothquant-w8a8", "hybrid-w4a4"}) {
+        quant::recipe how = three_bits({rounding::gptq{}});
+        how.transforms = recipe(transforms).transforms;
+        fake_engine engine;
+        const double exact_inputs = error_of(engine, how);
+        how.calibration.inputs = rounding::calibration_inputs::propagated;
+        EXPECT_LT(error_of(engine, how), 0.9 * exact_inputs) << transforms;
+    }
+}
+
+TEST(Apply, LaterInputsAreSeenBehindTheWeightsThatRun) {
+    for (const char* name : {"rtn-w8a8", "smoothquant-w8a8", "hybrid-w8a8"}) {
+        quant::recipe how = recipe(name);
+        for (quant::input_rule& rule : how.transforms) {
+            rule.inputs = quant::input_choice::all;
+        }
+        how.calibration = {.inputs = rounding::calibration_inputs::propagated, .strength = 0.0};
+        fake_engine engine;
+        const quantized_model model = applied(engine, how);
+        for (std::size_t s = 0; s < engine.kept.size(); ++s) {
+            const double moved = relative_difference(engine.weights[s], engine.kept[s]);
+            EXPECT_GT(moved, 0.0) << name << ' ' << engine.graph.sites[s].name;
+            EXPECT_LT(moved, 0.02) << name << ' ' << engine.graph.sites[s].name;
+        }
+    }
+}
+
+TEST(Apply, PropagationNeedsAnEngineThatPropagates) {
+    fake_engine engine;
+    model::engine lent = engine.lend();
+    lent.propagate = {};
+    quant::recipe how = recipe("gptq-w3-g64-propagated");
+    const auto done = apply(lent, *make_plan(engine.graph, how));
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, errc::not_found);
+    EXPECT_NE(done.error().message.find("blk.0.attn_in"), std::string::npos) << done.error().message;
+}
+
 /// 3 bits with real zeros, 16 bits for the activations.
 TEST(Apply, WhatIsKnownOfTheInputsHelpsWeightsAlone) {
     fake_engine engine;

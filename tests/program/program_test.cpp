@@ -77,6 +77,14 @@ TEST(Program, PlantedOutliersHurtRoundingAndSmoothingHelps) {
     EXPECT_LT(rows["smoothquant-w8a8"]["kl_divergence"], rows["rtn-w8a8"]["kl_divergence"]);
 }
 
+TEST(Program, InputsBehindRoundedLayersMakeBetterCodes) {
+    auto rows = rows_of({"--model", "toy", "--tokens", "2048", "--calib-tokens", "4096", "--recipe",
+                         "gptq-w3-g64,gptq-w3-g64-propagated,quarot-w4a4,quarot-w4a4-propagated"});
+    const auto kl = [&](const char* recipe) { return rows[recipe]["kl_divergence"].get<double>(); };
+    EXPECT_LT(kl("gptq-w3-g64-propagated"), 0.8 * kl("gptq-w3-g64"));
+    EXPECT_LT(kl("quarot-w4a4-propagated"), kl("quarot-w4a4"));
+}
+
 /// Massive tokens: a rotation spreads them over all channels, and with them their error, unless they are smoothed
 /// first.
 TEST(Program, PlantedTokensHurtRotationAndSmoothingBeforeItHelps) {

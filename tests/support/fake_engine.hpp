@@ -53,8 +53,16 @@ public:
                         input / inputs_per_block == layer ? see(input, x) : void();
                     });
                     return {};
+                },
+                .propagate = [this](std::size_t layer, std::span<const quell::model::trial_weight> trial,
+                                    const quell::model::paired_observer& see) -> quell::result<void> {
+                    propagate(layer, trial, see);
+                    return {};
                 }};
     }
+
+    /// What propagate() was given for each site and keeps; empty: nothing yet.
+    std::vector<quell::matrix<float>> kept = {};
 
     [[nodiscard]] std::vector<quell::quant::linear> with_trial(
         std::span<const quell::model::trial_weight> trial) const {
@@ -95,6 +103,35 @@ public:
     }
 
 private:
+    void propagate(std::size_t layer, std::span<const quell::model::trial_weight> trial,
+                   const quell::model::paired_observer& see) {
+        if (layer == 0 && kept.empty()) {
+            for (const quell::matrix<float>& w : weights) {
+                kept.push_back(quell::matrix<float>::copy_of(w.view()));
+            }
+        }
+        if (!see) {
+            for (const quell::model::trial_weight& t : trial) {
+                kept[t.site] = quell::matrix<float>::copy_of(t.w);
+            }
+            return;
+        }
+        std::map<std::size_t, quell::matrix<float>> before;
+        (void)run(float_linears(), {}, [&](std::size_t input, quell::matrix_view<const float> x) {
+            before.insert_or_assign(input, quell::matrix<float>::copy_of(x));
+        });
+        std::vector<quell::quant::linear> linears;
+        for (std::size_t s = 0; s < kept.size(); ++s) {
+            linears.emplace_back(quell::quant::float_linear(kept[s].view(), biases[s]));
+        }
+        for (const quell::model::trial_weight& t : trial) {
+            linears[t.site] = quell::quant::float_linear(t.w, biases[t.site]);
+        }
+        (void)run(linears, {}, [&](std::size_t input, quell::matrix_view<const float> x) {
+            input / inputs_per_block == layer ? see(input, before[input].view(), x) : void();
+        });
+    }
+
     static constexpr std::size_t sites_per_block = 5;
     static constexpr std::size_t inputs_per_block = 3;
 

@@ -48,6 +48,20 @@ TEST(StreamRotation, WritersAndReadersMeetInTheRotatedBasis) {
     }
 }
 
+TEST(StreamRotation, WhatItDoesToAWriterCanBeTakenBack) {
+    for (const std::size_t width : {40U, 64U}) {
+        const quell::transforms::stream_rotation rotation(width, 7);
+        const quell::matrix<double> before = random_doubles(width, 10, 2);
+        quell::matrix<double> writer = quell::matrix<double>::copy_of(before.view());
+        rotation.apply_to_output(writer.view());
+        EXPECT_GT(std::abs(writer(3, 3) - before(3, 3)), 1e-3);
+        rotation.undo_on_output(writer.view());
+        for (std::size_t i = 0; i < before.elements().size(); ++i) {
+            EXPECT_NEAR(writer.elements()[i], before.elements()[i], 1e-12) << width;
+        }
+    }
+}
+
 TEST(StreamRotation, KeepsTheLengthOfRowsAndSpreadsWhatAllChannelsShare) {
     const quell::transforms::stream_rotation rotation(256, 7);
     quell::matrix<double> x(1, 256);

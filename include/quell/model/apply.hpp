@@ -14,6 +14,7 @@
 #include "quell/model/measure.hpp"
 #include "quell/model/plan.hpp"
 #include "quell/model/plan_check.hpp"
+#include "quell/model/propagation.hpp"
 #include "quell/model/stream.hpp"
 #include "quell/model/table_rounding.hpp"
 #include "quell/packing/layout.hpp"
@@ -95,6 +96,9 @@ public:
           changes_(source.graph.inputs.size()),
           network_(source),
           linears_(source.graph.sites.size()) {
+        if (decided.calibration.is_propagated() && !options.keep_float && !options.consider) {
+            propagation_.emplace(source, decided.calibration, options.threads);
+        }
         model_.decided = decided;
         model_.report.recipe = decided.recipe;
         model_.report.layers.resize(source.graph.sites.size());
@@ -154,7 +158,7 @@ private:
                 if (!stays_float(s)) {
                     plan_of_site(s).solver.select(record.stats);
                 }
-                if (!stays_float(s) && plan_of_site(s).solver.needs_gram()) {
+                if (!stays_float(s) && plan_of_site(s).solver.needs_gram() && !propagation_) {
                     record.gram.emplace();
                 }
             }
@@ -337,7 +341,7 @@ private:
         linears_[s] = quant::float_linear(w, bias, options_.threads, online_of(s, change));
         report::layer_report& report = model_.report.layers[s];
         report.stored_bytes = packing::stored_bytes(quant::float_weights, w.rows(), w.cols());
-        return {};
+        return propagation_ ? propagation_->pass(s) : result<void>();
     }
 
     result<void> round_site(std::size_t s, matrix_view<const float> w, const quant::input_change& change) {
@@ -346,7 +350,8 @@ private:
         const std::size_t i = source_.graph.sites[s].input;
         decided.activations = quant::calibrated(decided.activations, records_[i].stats, change);
         const std::size_t rank = rank_of_input(i);
-        const matrix_view<const float> integer_part = w.block(0, rank, w.rows(), w.cols() - rank);
+        QUELL_TRY(matrix<float> target, target_of(s, w));
+        const matrix_view<float> integer_part = target.view().block(0, rank, w.rows(), w.cols() - rank);
         QUELL_TRY(
             const quant::rounded_weight rounded,
             decided.solver.round(integer_part, decided.weights, knowledge_for(decided.solver, i), options_.threads));
@@ -360,7 +365,7 @@ private:
         QUELL_TRY(const buffer<float> bias, network_.bias(s));
         std::optional<packing::packed_matrix> float_columns;
         if (rank > 0) {
-            float_columns = packing::pack_f32(w.block(0, 0, w.rows(), rank), options_.threads);
+            float_columns = packing::pack_f32(target.view().block(0, 0, w.rows(), rank), options_.threads);
         }
         QUELL_TRY(linears_[s],
                   quant::linear_of(rounded, {decided.activations, bias, std::move(online), std::move(float_columns)},
@@ -371,7 +376,31 @@ private:
         }
         report.stored_bytes = report.stored.bytes();
         report.output_error = compare_outputs(s, w, bias, change);
-        return {};
+        const matrix<float> values = quant::dequantized(rounded);
+        for (std::size_t r = 0; r < values.rows(); ++r) {
+            std::copy(values.row(r).begin(), values.row(r).end(), integer_part.row(r).begin());
+        }
+        return pass_on(s, std::move(target), change);
+    }
+
+    /// What the codes of a site are to stand for.
+    result<matrix<float>> target_of(std::size_t s, matrix_view<const float> w) {
+        if (!propagation_) {
+            return matrix<float>::copy_of(w);
+        }
+        const std::size_t i = source_.graph.sites[s].input;
+        QUELL_TRY_VOID(propagation_->look_at(i, changes_[i]));
+        return propagation_->target(w);
+    }
+
+    /// The rounded weight goes into the model that later inputs are seen behind.
+    result<void> pass_on(std::size_t s, matrix<float> rounded, const quant::input_change& change) {
+        if (!propagation_) {
+            return {};
+        }
+        network_.restore_rows(s, rounded.view());
+        change.undo_on_weight(rounded.view());
+        return propagation_->replace(s, std::move(rounded));
     }
 
     /// What the solver wants to know of input i, as the changed weights see it: of the channels that are quantized.
@@ -383,12 +412,17 @@ private:
         if (!solver.needs_gram()) {
             return {};
         }
+        const std::size_t rank = rank_of_input(i);
+        if (propagation_) {
+            rounding::input_knowledge known = propagation_->known();
+            known.gram = known.gram.block(rank, rank, known.gram.rows() - rank, known.gram.cols() - rank);
+            return known;
+        }
         if (gram_of_ != i) {
             gram_ = records_[i].gram->sum(options_.threads);
             changes_[i].apply_to_gram(gram_, options_.threads);
             gram_of_ = i;
         }
-        const std::size_t rank = rank_of_input(i);
         return {.gram = std::as_const(gram_).view().block(rank, rank, gram_.rows() - rank, gram_.cols() - rank),
                 .tokens = records_[i].gram->count()};
     }
@@ -454,6 +488,7 @@ private:
     std::vector<input_record> records_;
     std::vector<quant::input_change> changes_;  ///< by input
     folded_network network_;
+    std::optional<propagation> propagation_;  ///< where the plan says so
     std::vector<std::optional<quant::linear>> linears_;
     buffer<float> importance_;  ///< of one input at a time
     matrix<double> gram_;       ///< of one input at a time

@@ -36,6 +36,10 @@ using token_ids = std::span<const std::int32_t>;
 /// behind all of the graph, inputs.size(), is that of the head.
 using input_observer = std::function<void(std::size_t input, matrix_view<const float> x)>;
 
+/// Called with the rows that enter an input point of the float model and of a rounded one, for the same tokens.
+using paired_observer =
+    std::function<void(std::size_t input, matrix_view<const float> exact, matrix_view<const float> x)>;
+
 /// Other values for the weight of a linear, for a trial.
 ///
 /// Shapes   w [out, in], as the graph says.
@@ -63,6 +67,11 @@ struct engine {
     /// The mean KL divergence, in nats a token, of the float model from itself with other weights for some linears of
     /// one layer, on some of the calibration data.
     std::function<result<double>(std::span<const trial_weight>)> divergence = {};
+    /// The calibration data on its way through the float model and a copy of it that keeps the weights it was given.
+    /// Runs this layer of both, the copy's with these weights, and shows what enters its inputs in pairs. Without an
+    /// observer the data moves on behind the layer, to the next; layer 0 starts anew.
+    std::function<result<void>(std::size_t layer, std::span<const trial_weight>, const paired_observer&)> propagate =
+        {};
 };
 
 /// Both ends of a rotated residual stream; they are no longer tied. The gain of the final norm is among the gains.

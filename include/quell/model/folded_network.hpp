@@ -120,6 +120,16 @@ public:
         }
     }
 
+    /// Takes back what weight() and rotate_output() did to the rows of a site.
+    void restore_rows(std::size_t at, matrix_view<float> weight) const {
+        if (writes_rotated(at)) {
+            rotation_->undo_on_output(weight);
+        }
+        if (!row_divisors_[at].empty()) {
+            transforms::scale_rows(weight, row_divisors_[at]);
+        }
+    }
+
     [[nodiscard]] std::map<std::string, buffer<float>> take_gains() { return std::move(gains_); }
     [[nodiscard]] std::optional<stream_tables> take_tables() { return std::move(tables_); }
 

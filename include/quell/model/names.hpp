@@ -55,6 +55,10 @@ inline constexpr std::array words_of<rounding::salience>{
     named<rounding::salience>{rounding::salience::pbar_compensated, "pbar_compensated"}};
 
 template <>
+inline constexpr std::array words_of<rounding::calibration_inputs>{
+    named<rounding::calibration_inputs>{rounding::calibration_inputs::full_precision, "full_precision"},
+    named<rounding::calibration_inputs>{rounding::calibration_inputs::propagated, "propagated"}};
+template <>
 inline constexpr std::array words_of<rounding::first_stage>{
     named<rounding::first_stage>{rounding::first_stage::none, "none"},
     named<rounding::first_stage>{rounding::first_stage::gptq, "gptq"}};

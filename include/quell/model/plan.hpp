@@ -10,6 +10,7 @@
 #include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/any_quantizer.hpp"
 #include "quell/quant/recipes.hpp"
+#include "quell/rounding/propagated_target.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -75,6 +76,7 @@ struct plan {
     stream_basis stream = stream_basis::original;
     std::size_t split_rank = 0;             ///< leading directions of a split stream
     std::vector<std::int32_t> prefix = {};  ///< tokens in front of every text, their keys and values kept in float
+    rounding::calibration_rule calibration = {};
     std::vector<input_plan> inputs = {};
     std::vector<site_plan> sites = {};
     table_plan tables = {};

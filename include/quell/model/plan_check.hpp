@@ -276,6 +276,13 @@ template <typename Planned, typename Named>
     return check_options(decided.transform);
 }
 
+[[nodiscard]] inline result<void> check_calibration(const rounding::calibration_rule& rule) {
+    if (!(rule.strength >= 0.0 && rule.strength <= 1.0) || !(rule.damping >= 0.0 && rule.damping <= 1000.0)) {
+        return error{errc::bad_value, "plan: calibration takes a strength in 0 ... 1 and a damping in 0 ... 1000"};
+    }
+    return {};
+}
+
 [[nodiscard]] inline result<void> check_stream(const plan& decided, const graph& g) {
     const std::string obstacle = decided.stream == stream_basis::original ? std::string() : rotation_obstacle(g);
     if (!obstacle.empty()) {
@@ -373,6 +380,7 @@ template <typename Planned, typename Named>
     QUELL_TRY_VOID(detail::check_match(decided.inputs, g.inputs, "input"));
     QUELL_TRY_VOID(detail::check_match(decided.sites, g.sites, "site"));
     QUELL_TRY_VOID(detail::check_stream(decided, g));
+    QUELL_TRY_VOID(detail::check_calibration(decided.calibration));
     for (std::size_t i = 0; i < g.inputs.size(); ++i) {
         if (const auto status = detail::check_input(g, i, decided); !status) {
             return status.error().in(detail::named("plan: input", g.inputs[i].name));

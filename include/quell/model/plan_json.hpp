@@ -151,6 +151,19 @@ requires(std::same_as<std::remove_const_t<Any>, any_transform> ||
 }  // namespace QUELL_BASELINE
 }  // namespace quell::quant
 
+namespace quell::rounding {
+inline namespace QUELL_BASELINE {
+
+template <typename Visit, typename Rule>
+requires(std::same_as<std::remove_const_t<Rule>, calibration_rule>) void fields(Visit& visit, Rule& rule) {
+    visit("inputs", rule.inputs);
+    visit("strength", rule.strength);
+    visit("damping", rule.damping);
+}
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::rounding
+
 namespace quell::model {
 inline namespace QUELL_BASELINE {
 
@@ -204,6 +217,7 @@ requires(std::same_as<std::remove_const_t<File>, plan_file>) void fields(Visit& 
     visit("inputs", file.content.inputs);
     visit("sites", file.content.sites);
     visit("tables", file.content.tables);
+    visit("calibration", file.content.calibration);
 }
 
 }  // namespace detail
@@ -218,6 +232,7 @@ requires(std::same_as<std::remove_const_t<File>, plan_file>) void fields(Visit& 
     visit("inputs", decided.inputs);
     visit("sites", decided.sites);
     visit("tables", decided.tables);
+    visit("calibration", decided.calibration);
     return std::move(visit).finish();
 }
 

@@ -10,6 +10,7 @@
 #include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/allocation_rule.hpp"
 #include "quell/quant/any_quantizer.hpp"
+#include "quell/rounding/propagated_target.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -52,12 +53,13 @@ struct recipe {
     std::vector<input_rule> transforms =
         {};  ///< the first that is meant for an input decides; of the rotated stream none
     any_solver solver = {};
+    rounding::calibration_rule calibration = {};
     std::optional<allocation_rule> allocation = {};  ///< how bits are spread; empty: all sites take `weights`
 
     [[nodiscard]] bool is_float() const { return weights.bits == 32; }
     [[nodiscard]] bool needs_calibration() const {
         return exempts_spikes || finds_prefix || activations.needs_calibration() || solver.needs_calibration() ||
-               split_rank > 0 || (allocation && allocation->needs_calibration()) ||
+               split_rank > 0 || calibration.is_propagated() || (allocation && allocation->needs_calibration()) ||
                std::any_of(transforms.begin(), transforms.end(), [](const input_rule& rule) {
                    return rule.transforms.size() > 1 || rule.transforms.front().needs_statistics();
                });
@@ -444,23 +446,44 @@ namespace detail {
     return base;
 }
 
+/// Any name that says how weights are rounded.
+[[nodiscard]] inline std::optional<recipe> any_named(std::string_view name, const recipe_options& options) {
+    auto found = recipe_named(name, options);
+    found = found ? std::move(found) : variant_named(name, options);
+    found = found ? std::move(found) : guarded_named(name, options);
+    if (const auto rule = allocation_named(name); !found && rule) {
+        found = allocating(*rule, options);
+    }
+    return found;
+}
+
+/// Any of those with "-propagated" behind it.
+[[nodiscard]] inline std::optional<recipe> propagated_named(std::string_view name, const recipe_options& options) {
+    constexpr std::string_view suffix = "-propagated";
+    if (!name.ends_with(suffix)) {
+        return std::nullopt;
+    }
+    auto base = any_named(name.substr(0, name.size() - suffix.size()), options);
+    if (!base || base->is_float()) {
+        return std::nullopt;
+    }
+    base->calibration.inputs = rounding::calibration_inputs::propagated;
+    return base;
+}
+
 }  // namespace detail
 
 /// A name of recipe_names(), another member of one of its families (<family>-w<bits>[a8]-g<group>, those of
 /// allocation_named), the name of a recipe that solves by GPTQ with "-gptq" or "-rtn" behind it, or any of these with
-/// "qfem-", "qfep-" or both in front.
+/// "qfem-", "qfep-" or both in front or "-propagated" behind.
 ///
 /// Errors   errc::not_found, with the names that exist; errc::bad_value for an option out of range.
 [[nodiscard]] inline result<recipe> find_recipe(std::string_view name, const recipe_options& options = {}) {
     if (!(options.alpha >= 0.0F && options.alpha <= 1.0F)) {
         return error{errc::bad_value, "alpha " + std::to_string(options.alpha) + " is not in 0 ... 1"};
     }
-    auto found = detail::recipe_named(name, options);
-    found = found ? std::move(found) : detail::variant_named(name, options);
-    found = found ? std::move(found) : detail::guarded_named(name, options);
-    if (const auto rule = allocation_named(name); !found && rule) {
-        found = detail::allocating(*rule, options);
-    }
+    auto found = detail::any_named(name, options);
+    found = found ? std::move(found) : detail::propagated_named(name, options);
     if (found) {
         found->name = name;
         return *std::move(found);

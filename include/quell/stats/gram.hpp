@@ -52,13 +52,26 @@ struct triangle_bands {
     [[nodiscard]] std::size_t bands() const { return (channels + gram_band - 1) / gram_band; }
     [[nodiscard]] std::size_t first(std::size_t band) const { return band * gram_band; }
     [[nodiscard]] std::size_t rows(std::size_t band) const { return std::min(gram_band, channels - first(band)); }
-    [[nodiscard]] std::size_t width(std::size_t band) const { return channels - first(band); }
+    [[nodiscard]] std::size_t first_column(std::size_t band) const { return first(band); }
+    [[nodiscard]] std::size_t width(std::size_t band) const { return channels - first_column(band); }
     [[nodiscard]] std::size_t offset(std::size_t band) const {
         return gram_band * (band * channels - gram_band * (band * (band - std::min<std::size_t>(band, 1)) / 2));
     }
     [[nodiscard]] std::size_t size() const {
         return channels == 0 ? 0 : offset(bands() - 1) + rows(bands() - 1) * width(bands() - 1);
     }
+};
+
+/// A whole square matrix in bands of rows.
+struct square_bands {
+    std::size_t channels = 0;
+
+    [[nodiscard]] std::size_t bands() const { return (channels + gram_band - 1) / gram_band; }
+    [[nodiscard]] std::size_t first(std::size_t band) const { return band * gram_band; }
+    [[nodiscard]] std::size_t rows(std::size_t band) const { return std::min(gram_band, channels - first(band)); }
+    [[nodiscard]] std::size_t first_column(std::size_t) const { return 0; }
+    [[nodiscard]] std::size_t width(std::size_t) const { return channels; }
+    [[nodiscard]] std::size_t offset(std::size_t band) const { return first(band) * channels; }
 };
 
 /// Rows whose largest magnitude exceeds 16 times the median row's, the first 16 of them: in a sum in float the rest of
@@ -84,29 +97,31 @@ struct triangle_bands {
     return rows;
 }
 
-/// Adds X^T X of at most gram_chunk rows, some of them left out, to the bands of a triangle.
+/// Adds X^T Y of at most gram_chunk rows, some of them left out, to the bands of a sum.
+template <typename Bands>
 class gram_product {
 public:
-    gram_product(matrix_view<const float> x, std::span<const std::size_t> left_out, float* sum, gram_workspace& room)
-        : x_(x), left_out_(left_out), sum_(sum), room_(room) {
+    gram_product(matrix_view<const float> x, matrix_view<const float> y, std::span<const std::size_t> left_out,
+                 float* sum, gram_workspace& room)
+        : x_(x), y_(y), left_out_(left_out), sum_(sum), room_(room) {
         room_.reserve(x.rows(), x.cols());
     }
 
     void run(const executor& threads) {
-        threads.parallel_for((x_.cols() + kernels::panel_rows - 1) / kernels::panel_rows,
+        threads.parallel_for((y_.cols() + kernels::panel_rows - 1) / kernels::panel_rows,
                              [&](std::size_t panel) { fill_panel(panel); });
-        threads.parallel_for(triangle_bands{x_.cols()}.bands(), [&](std::size_t band) { add_band(band); });
+        threads.parallel_for(Bands{x_.cols()}.bands(), [&](std::size_t band) { add_band(band); });
     }
 
 private:
-    [[nodiscard]] std::size_t panel_stride() const { return kernels::panel_rows * x_.rows(); }
+    [[nodiscard]] std::size_t panel_stride() const { return kernels::panel_rows * y_.rows(); }
 
     void fill_panel(std::size_t panel) {
         const std::size_t first = panel * kernels::panel_rows;
-        const std::size_t count = std::min(kernels::panel_rows, x_.cols() - first);
+        const std::size_t count = std::min(kernels::panel_rows, y_.cols() - first);
         float* to = room_.panels.data() + panel * panel_stride();
-        for (std::size_t t = 0; t < x_.rows(); ++t) {
-            const float* from = x_.data() + t * x_.stride() + first;
+        for (std::size_t t = 0; t < y_.rows(); ++t) {
+            const float* from = y_.data() + t * y_.stride() + first;
             std::fill(std::copy_n(from, count, to + t * kernels::panel_rows), to + (t + 1) * kernels::panel_rows, 0.0F);
         }
         for (const std::size_t t : left_out_) {
@@ -115,7 +130,7 @@ private:
     }
 
     void add_band(std::size_t band) {
-        const triangle_bands bands{x_.cols()};
+        const Bands bands{x_.cols()};
         const std::size_t first = bands.first(band);
         const std::size_t stride = gram_workspace::stride(x_.rows());
         const matrix_view<float> columns(room_.columns.data() + first * stride, bands.rows(band), x_.rows(), stride);
@@ -125,10 +140,11 @@ private:
                 columns(k, t) = 0.0F;
             }
         }
+        const std::size_t first_panel = bands.first_column(band) / kernels::panel_rows;
         const kernels::gemm_f32_args args{.x = columns.data(),
                                           .ldx = stride,
                                           .m = columns.rows(),
-                                          .panels = room_.panels.data() + first / kernels::panel_rows * panel_stride(),
+                                          .panels = room_.panels.data() + first_panel * panel_stride(),
                                           .panel_stride = panel_stride(),
                                           .n = bands.width(band),
                                           .k = x_.rows(),
@@ -139,6 +155,7 @@ private:
     }
 
     matrix_view<const float> x_;
+    matrix_view<const float> y_;
     std::span<const std::size_t> left_out_;
     float* sum_;
     gram_workspace& room_;
@@ -236,7 +253,7 @@ private:
         for (const std::size_t t : massive) {
             massive_.insert(massive_.end(), rows.row(t).begin(), rows.row(t).end());
         }
-        detail::gram_product(rows, massive, sum_.data(), room).run(threads);
+        detail::gram_product<detail::triangle_bands>(rows, rows, massive, sum_.data(), room).run(threads);
     }
 
     /// A band and its mirror image.

@@ -75,6 +75,12 @@ public:
         apply(columns.view(), threads);
         transpose<T>(columns.view(), weight);
     }
+    template <std::floating_point T>
+    void undo_on_output(matrix_view<T> weight) const {
+        matrix<T> columns = transposed(matrix_view<const T>(weight));
+        undo(columns.view());
+        transpose<T>(columns.view(), weight);
+    }
 
 private:
     /// rows := -rows m.
