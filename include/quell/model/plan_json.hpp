@@ -119,7 +119,7 @@ template <typename... Policies>
 void policy_fields(report::json_writer& visit, const std::variant<Policies...>& chosen) {
     std::visit(
         [&](const auto& policy) {
-            visit("kind", std::string(policy_name<std::decay_t<decltype(policy)>>));
+            visit("kind", std::string(policy.name));
             options(visit, policy);
         },
         chosen);
@@ -130,11 +130,11 @@ void policy_fields(report::json_reader& visit, std::variant<Policies...>& chosen
     std::string kind;
     visit("kind", kind);
     const auto choose = [&]<typename Policy>(std::type_identity<Policy>) {
-        return kind == policy_name<Policy> && (chosen.template emplace<Policy>(), true);
+        return kind == Policy::name && (chosen.template emplace<Policy>(), true);
     };
     if (!(choose(std::type_identity<Policies>{}) || ...)) {
         std::string names;
-        ((names += (names.empty() ? "" : ", ") + std::string(policy_name<Policies>)), ...);
+        ((names += (names.empty() ? "" : ", ") + std::string(Policies::name)), ...);
         visit.refuse("kind", "one of " + names);
     }
     std::visit([&](auto& policy) { options(visit, policy); }, chosen);

@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -42,6 +43,7 @@ inline namespace QUELL_BASELINE {
 /// every
 ///          compiler, instruction set and thread count.
 struct awq {
+    static constexpr std::string_view name = "awq";
     int grid = 20;
     int candidates = 10;
 

@@ -21,6 +21,7 @@
 #include <limits>
 #include <numeric>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,7 @@ inline namespace QUELL_BASELINE {
 ///          numbers of columns are tried, not all.
 /// Oracle   reference::billm (tests/reference/billm.hpp).
 struct billm {
+    static constexpr std::string_view name = "billm";
     std::size_t most_columns = 48;  ///< salient ones in a block
     double damping = 0.01;
 

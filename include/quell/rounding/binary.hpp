@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace quell::rounding {
@@ -86,6 +87,7 @@ struct binary_levels {
 /// Errors   those of check_binary_form; errc::bad_value for a weight that is not finite, by row and column.
 /// Oracle   reference::binarize (tests/reference/binary.hpp): the same codes, scales and means.
 struct binary {
+    static constexpr std::string_view name = "binary";
     [[nodiscard]] result<quantized> solve(matrix_view<const float> w, const scheme& form, const input_knowledge& = {},
                                           const executor& threads = {}) const {
         QUELL_TRY_VOID(check_binary_form(form));

@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,7 @@ enum class clip_weighting : std::uint8_t {
 /// on
 ///          every compiler, instruction set and thread count.
 struct gptq {
+    static constexpr std::string_view name = "gptq";
     clip_search clip = {};
     clip_weighting weighting = clip_weighting::none;
     hessian_options hessian = {};

@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,7 @@ inline namespace QUELL_BASELINE {
 /// Source   PB-LLM, arXiv 2310.00034, and its code. Differs: mean and scale are those of the binary weights alone.
 /// Oracle   reference::masked_binary (tests/reference/masked_binary.hpp).
 struct masked_binary {
+    static constexpr std::string_view name = "masked-binary";
     scheme high = {.bits = 8,
                    .codes = code_set::zero_point,
                    .reach = granularity::channel,

@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -51,6 +52,7 @@ enum class first_stage : std::uint8_t {
 /// every
 ///          compiler, instruction set and thread count for a given Gram matrix.
 struct staged {
+    static constexpr std::string_view name = "staged";
     scheme high = {.bits = 4,
                    .codes = code_set::zero_point,
                    .reach = granularity::group,
