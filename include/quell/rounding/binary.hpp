@@ -69,16 +69,8 @@ struct binary_levels {
     if (form.bits != 1 || (!plain && !with_mean)) {
         return error{errc::unsupported, "binary rounding takes one bit, signs with a scale and perhaps a mean"};
     }
-    if (form.reach != granularity::channel && form.reach != granularity::group) {
-        return error{errc::unsupported, "the scales of a weight reach over a channel or a group"};
-    }
-    if (form.reach == granularity::group && form.group == 0) {
-        return error{errc::bad_shape, "a group of 0 weights"};
-    }
-    if (form.scales == scale_type::codes8) {
-        return error{errc::unsupported, "two-level scales; f32, f16 and bf16 are possible"};
-    }
-    return {};
+    QUELL_TRY_VOID(check_reach(form));
+    return check_plain_scales(form);
 }
 
 /// Every weight to the nearer level of its group.

@@ -25,7 +25,7 @@ inline namespace QUELL_BASELINE {
     if (form.codes != code_set::zero_point || form.zeros != zero_type::real) {
         return error{errc::unsupported, "the solver takes codes with a real zero"};
     }
-    return check_reach(form);
+    return check_codes(form);
 }
 
 /// Whether zero must have a code: zeros of 8 bits lie within the codes.
