@@ -120,9 +120,7 @@ template <typename Error>
 /// The best number of salient columns: those, and apart from them the others, both binarized twice.
 inline void choose_salient(const billm& options, const scheme& form, matrix_view<const double> open,
                            std::span<const double> scores, const executor& threads, billm_block& decided) {
-    std::vector<std::size_t> order(open.cols());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
+    const std::vector<std::size_t> order = ranked(scores);
     double least = std::numeric_limits<double>::infinity();
     for (const std::size_t count : {1U, 2U, 3U, 4U, 6U, 8U, 12U, 16U, 24U, 32U, 48U}) {
         if (count > std::min(options.most_columns, open.cols())) {
