@@ -102,11 +102,6 @@ private:
         return clamped;
     }
 
-    [[nodiscard]] static value_range range_with_zero(std::span<const float> values) {
-        const auto [low, high] = std::minmax_element(values.begin(), values.end());
-        return {std::min(*low, 0.0F), std::max(*high, 0.0F)};
-    }
-
     void put_errors(std::span<const float> values, std::span<const float> clamped, const affine& a,
                     std::span<double> errors) const {
         const steps_range steps = steps_of(q_.form, a);
