@@ -191,12 +191,7 @@ inline result<simulated> billm::simulate(matrix_view<const float> w, const schem
     QUELL_TRY(const hessian_factor f, factor_hessian(known, w.cols(), {.damping = damping}, threads));
     const std::size_t n = w.cols();
     const std::size_t length = std::max<std::size_t>(group_length(form, n), 1);
-    matrix<double> values(w.rows(), n);
-    for (std::size_t r = 0; r < w.rows(); ++r) {
-        for (std::size_t c = 0; c < n; ++c) {
-            values(r, c) = f.dead[c] ? 0.0 : static_cast<double>(w(r, c));
-        }
-    }
+    matrix<double> values = detail::in_factor_order(w, f);
     simulated s{.values = {w.rows(), n}, .stored = {}};
     matrix<double> errors(w.rows(), std::min(length, n));
     for (std::size_t begin = 0; begin < n; begin += length) {

@@ -139,6 +139,17 @@ struct diagonal_terms {
     }
 }
 
+/// Rows of a weight in the factor's order; what dead inputs are multiplied by becomes 0.
+[[nodiscard]] inline matrix<double> in_factor_order(matrix_view<const float> w, const hessian_factor& f) {
+    matrix<double> ordered(w.rows(), w.cols());
+    for (std::size_t r = 0; r < w.rows(); ++r) {
+        for (std::size_t i = 0; i < w.cols(); ++i) {
+            ordered(r, i) = f.dead[i] ? 0.0 : static_cast<double>(w(r, f.order[i]));
+        }
+    }
+    return ordered;
+}
+
 }  // namespace detail
 
 /// The factor of H = G + (lambda + delta) I with lambda = activation_noise * trace(G) / in and delta = damping times
