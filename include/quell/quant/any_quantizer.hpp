@@ -201,10 +201,7 @@ struct any_solver {
             },
             policy);
     }
-    /// Whether the result has one form, and whether only floats can run it.
-    [[nodiscard]] bool has_one_form() const {
-        return std::visit([](const auto& p) { return rounding::solver<std::decay_t<decltype(p)>>; }, policy);
-    }
+    /// Whether only floats can run the result.
     [[nodiscard]] bool simulates() const {
         return std::visit([](const auto& p) { return rounding::simulating_solver<std::decay_t<decltype(p)>>; }, policy);
     }
