@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <numeric>
 
 namespace {
 
@@ -34,6 +36,18 @@ TEST(Matrix, CopiesOnlyTheColumnsOfAPaddedView) {
     const matrix<int> copy = matrix<int>::copy_of(matrix_view<const int>(data.data(), 2, 3, 4));
     const std::array<int, 6> expected = {1, 2, 3, 4, 5, 6};
     EXPECT_TRUE(std::equal(expected.begin(), expected.end(), copy.elements().begin()));
+}
+
+TEST(Matrix, StandsBesideAnother) {
+    matrix<int> left(2, 2);
+    matrix<int> right(2, 1);
+    std::iota(left.elements().begin(), left.elements().end(), 1);
+    std::iota(right.elements().begin(), right.elements().end(), 5);
+    const matrix<int> joined = side_by_side(left, right);
+    const std::array<int, 6> expected = {1, 2, 5, 3, 4, 6};
+    ASSERT_EQ(joined.cols(), 3U);
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), joined.elements().begin()));
+    EXPECT_EQ(side_by_side(left, matrix<int>(2, 0)).cols(), 2U);
 }
 
 TEST(Matrix, MayHaveNoElements) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// Seeded matrices of double for the tests of linalg/.
+/// Matrices of double for tests: seeded ones, and products by plain loops.
 #pragma once
 
 #include "quell/core/matrix.hpp"
@@ -18,6 +18,19 @@ inline quell::matrix<double> random_doubles(std::size_t rows, std::size_t cols, 
         v = random.normal();
     }
     return m;
+}
+
+/// a b^T
+inline quell::matrix<double> times(const quell::matrix<double>& a, const quell::matrix<double>& b) {
+    quell::matrix<double> y(a.rows(), b.rows());
+    for (std::size_t r = 0; r < a.rows(); ++r) {
+        for (std::size_t c = 0; c < b.rows(); ++c) {
+            for (std::size_t k = 0; k < a.cols(); ++k) {
+                y(r, c) += a(r, k) * b(c, k);
+            }
+        }
+    }
+    return y;
 }
 
 /// X^T X / rows of random rows, plus `ridge` on the diagonal.

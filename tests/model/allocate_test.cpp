@@ -268,7 +268,7 @@ TEST(AllocateModel, GoesOnFromASurveyAndNeedsNoSecondOne) {
     const plan whole = planned(source, "auto-6.5", {.keep = keep});
     const std::size_t trials = lender.tried.size();
     ASSERT_EQ(kept.size(), 2 * tall_engine::layers + 1);
-    EXPECT_EQ(trials, 2 * tall_engine::layers + model::survey_forms().size());
+    EXPECT_EQ(trials, 2 * tall_engine::layers + model::survey_forms.size());
     const auto half = model::survey_from_text(to_text(kept[10]), "survey.json");
     ASSERT_TRUE(half) << half.error().message;
     EXPECT_EQ(half->sites, kept[10].sites);

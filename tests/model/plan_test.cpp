@@ -26,6 +26,20 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
     return text.replace(at, from.size(), to);
 }
 
+/// What check() says of a recipe's plan after these edits; nothing where it agrees.
+std::string status_after(std::string_view recipe, std::initializer_list<std::pair<const char*, const char*>> edits) {
+    const fake_engine engine;
+    std::string edited = to_text(plan_for(engine.graph, recipe));
+    for (const auto& [from, to] : edits) {
+        edited = replaced(edited, from, to);
+    }
+    const auto read = plan_from_text(edited, "p.json");
+    EXPECT_TRUE(read) << read.error().message;
+    EXPECT_EQ(to_text(*read), edited);
+    const auto status = check(*read, engine.graph);
+    return status ? std::string() : status.error().message;
+}
+
 TEST(Plan, FoldsSmoothingIntoNormGainsOnly) {
     const fake_engine engine;
     const plan decided = plan_for(engine.graph, "smoothquant-w8a8");
@@ -189,66 +203,50 @@ TEST(PlanJson, NamesWhatItDoesNotUnderstand) {
 }
 
 TEST(PlanJson, ChecksFindWhatWouldFailLater) {
-    const fake_engine engine;
-    const std::string good = to_text(plan_for(engine.graph, "smoothquant-w8a8"));
-    const auto message = [&](std::initializer_list<std::pair<const char*, const char*>> edits) {
-        std::string text = good;
-        for (const auto& [from, to] : edits) {
-            text = replaced(text, from, to);
-        }
-        const auto read = plan_from_text(text, "p.json");
-        EXPECT_TRUE(read) << read.error().message;
-        const auto status = check(*read, engine.graph);
-        return status ? std::string() : status.error().message;
-    };
     const std::string site = "plan: site blk.0.q: ";
     const std::string input = "plan: input blk.0.attn_in: ";
-    EXPECT_EQ(message({{"blk.0.q", "blk.0.w"}}), "plan: site 0 is blk.0.w, the model has blk.0.q there");
-    EXPECT_EQ(message({{R"("alpha": 0.5)", R"("alpha": 2)"}}), input + "alpha 2.000000 is not in 0 ... 1");
-    EXPECT_EQ(message({{"blk.0.attn_norm", "blk.1.attn_norm"}}),
+    EXPECT_EQ(status_after("smoothquant-w8a8", {{"blk.0.q", "blk.0.w"}}),
+              "plan: site 0 is blk.0.w, the model has blk.0.q there");
+    EXPECT_EQ(status_after("smoothquant-w8a8", {{R"("alpha": 0.5)", R"("alpha": 2.0)"}}),
+              input + "alpha 2.000000 is not in 0 ... 1");
+    EXPECT_EQ(status_after("smoothquant-w8a8", {{"blk.0.attn_norm", "blk.1.attn_norm"}}),
               input + "its scale folds into blk.0.attn_norm, not into 'blk.1.attn_norm'");
-    EXPECT_EQ(message({{R"("target": "gain")", R"("target": "none")"}}), input + "a transform without a target");
-    EXPECT_EQ(message({{R"("target": "none")", R"("target": "gain")"}}),
+    EXPECT_EQ(status_after("smoothquant-w8a8", {{R"("target": "gain")", R"("target": "none")"}}),
+              input + "a transform without a target");
+    EXPECT_EQ(status_after("smoothquant-w8a8", {{R"("target": "none")", R"("target": "gain")"}}),
               "plan: input blk.0.o_in: a target, but no transform");
-    EXPECT_EQ(message({{R"("clip": 1)", R"("clip": 7)"}}), site + "activation clip 7.000000 is not in (0, 1]");
-    EXPECT_EQ(message({{R"("clip_candidates": 80)", R"("clip_candidates": 100)"}}).rfind(site + "a clip search", 0),
+    EXPECT_EQ(status_after("smoothquant-w8a8", {{R"("clip": 1.0)", R"("clip": 7.0)"}}),
+              site + "activation clip 7.000000 is not in (0, 1]");
+    EXPECT_EQ(status_after("smoothquant-w8a8", {{R"("clip_candidates": 80)", R"("clip_candidates": 100)"}})
+                  .rfind(site + "a clip search", 0),
               0U);
-    EXPECT_EQ(message({{R"("bits": 8)", R"("bits": 32)"}}),
+    EXPECT_EQ(status_after("smoothquant-w8a8", {{R"("bits": 8)", R"("bits": 32)"}}),
               site + "weights and activations are both in float or both in integers");
     for (const char* edit : {R"("bits": 9)", R"("bits": -8)", R"("bits": 100000)", R"("bits": 0)"}) {
-        EXPECT_EQ(message({{R"("bits": 8)", edit}}).rfind(site, 0), 0U) << edit;
+        EXPECT_EQ(status_after("smoothquant-w8a8", {{R"("bits": 8)", edit}}).rfind(site, 0), 0U) << edit;
     }
-    EXPECT_EQ(message({{R"("reach": "channel")", R"("reach": "group")"}}).rfind(site, 0), 0U);
-    EXPECT_EQ(message({{R"("codes": "symmetric")", R"("codes": "zero_point")"}}).rfind(site, 0), 0U);
+    EXPECT_EQ(status_after("smoothquant-w8a8", {{R"("reach": "channel")", R"("reach": "group")"}}).rfind(site, 0), 0U);
+    EXPECT_EQ(
+        status_after("smoothquant-w8a8", {{R"("codes": "symmetric")", R"("codes": "zero_point")"}}).rfind(site, 0), 0U);
 }
 
 TEST(PlanJson, KnowsTheOptionsOfGptq) {
-    const fake_engine engine;
-    std::string text = to_text(plan_for(engine.graph, "gptq-w4a8-g128"));
-    const auto status_of = [&](std::initializer_list<std::pair<const char*, const char*>> edits) {
-        std::string edited = text;
-        for (const auto& [from, to] : edits) {
-            edited = replaced(edited, from, to);
-        }
-        const auto read = plan_from_text(edited, "p.json");
-        EXPECT_TRUE(read) << read.error().message;
-        EXPECT_EQ(to_text(*read), edited);
-        const auto status = check(*read, engine.graph);
-        return status ? std::string() : status.error().message;
-    };
-    EXPECT_EQ(status_of({{R"("activation_noise": 0.0)", R"("activation_noise": 0.02)"},
-                         {R"("damping": 0.01)", R"("damping": 0.05)"},
-                         {R"("clip_weighting": "none")", R"("clip_weighting": "schur")"},
-                         {R"("column_order": "activation")", R"("column_order": "natural")"},
-                         {R"("static_groups": true)", R"("static_groups": false)"},
-                         {R"("block": 64)", R"("block": 32)"}}),
+    EXPECT_EQ(status_after("gptq-w4a8-g128", {{R"("activation_noise": 0.0)", R"("activation_noise": 0.02)"},
+                                              {R"("damping": 0.01)", R"("damping": 0.05)"},
+                                              {R"("clip_weighting": "none")", R"("clip_weighting": "schur")"},
+                                              {R"("column_order": "activation")", R"("column_order": "natural")"},
+                                              {R"("static_groups": true)", R"("static_groups": false)"},
+                                              {R"("block": 64)", R"("block": 32)"}}),
               "");
     const std::string site = "plan: site blk.0.q: ";
-    EXPECT_EQ(status_of({{R"("static_groups": true)", R"("static_groups": false)"}}),
+    EXPECT_EQ(status_after("gptq-w4a8-g128", {{R"("static_groups": true)", R"("static_groups": false)"}}),
               site + "groups in activation order need static groups");
-    EXPECT_EQ(status_of({{R"("block": 64)", R"("block": 0)"}}), site + "a block without columns");
-    EXPECT_EQ(status_of({{R"("damping": 0.01)", R"("damping": -1.0)"}}).rfind(site + "a damping", 0), 0U);
-    EXPECT_EQ(status_of({{R"("clip_candidates": 80)", R"("clip_candidates": 0)"}}).rfind(site + "a clip search", 0),
+    EXPECT_EQ(status_after("gptq-w4a8-g128", {{R"("block": 64)", R"("block": 0)"}}), site + "a block without columns");
+    EXPECT_EQ(
+        status_after("gptq-w4a8-g128", {{R"("damping": 0.01)", R"("damping": -1.0)"}}).rfind(site + "a damping", 0),
+        0U);
+    EXPECT_EQ(status_after("gptq-w4a8-g128", {{R"("clip_candidates": 80)", R"("clip_candidates": 0)"}})
+                  .rfind(site + "a clip search", 0),
               0U);
     EXPECT_EQ(status_of({{R"("inputs": "full_precision")", R"("inputs": "propagated")"}}), "");
     EXPECT_EQ(status_of({{R"("strength": 1.0)", R"("strength": 1.5)"}}),
@@ -256,27 +254,21 @@ TEST(PlanJson, KnowsTheOptionsOfGptq) {
 }
 
 TEST(PlanJson, KnowsTheOptionsOfTheOtherSolvers) {
-    const fake_engine engine;
-    const auto status_of = [&](const char* recipe, const char* from, const char* to) {
-        const std::string edited = replaced(to_text(plan_for(engine.graph, recipe)), from, to);
-        const auto read = plan_from_text(edited, "p.json");
-        EXPECT_TRUE(read) << read.error().message;
-        EXPECT_EQ(to_text(*read), edited);
-        const auto status = check(*read, engine.graph);
-        return status ? std::string() : status.error().message;
-    };
     const std::string site = "plan: site blk.0.q: ";
-    EXPECT_EQ(status_of("hqq-w4-g64", R"("iterations": 20)", R"("iterations": 5)"), "");
-    EXPECT_EQ(status_of("hqq-w4-g64", R"("kappa": 1.01)", R"("kappa": 0.5)").rfind(site + "hqq takes", 0), 0U);
-    EXPECT_EQ(status_of("hqq-w4-g64", R"("zeros": "real")", R"("zeros": "integer")"),
+    EXPECT_EQ(status_after("hqq-w4-g64", {{R"("iterations": 20)", R"("iterations": 5)"}}), "");
+    EXPECT_EQ(status_after("hqq-w4-g64", {{R"("kappa": 1.01)", R"("kappa": 0.5)"}}).rfind(site + "hqq takes", 0), 0U);
+    EXPECT_EQ(status_after("hqq-w4-g64", {{R"("zeros": "real")", R"("zeros": "integer")"}}),
               site + "the solver takes codes with a real zero");
-    EXPECT_EQ(status_of("imatrix-w4-g64", R"("fit_lines": 2)", R"("fit_lines": 4)"), "");
-    EXPECT_EQ(status_of("imatrix-w4-g64", R"("fit_candidates": 9)", R"("fit_candidates": 90)").rfind(site + "a fit", 0),
+    EXPECT_EQ(status_after("imatrix-w4-g64", {{R"("fit_lines": 2)", R"("fit_lines": 4)"}}), "");
+    EXPECT_EQ(status_after("imatrix-w4-g64", {{R"("fit_candidates": 9)", R"("fit_candidates": 90)"}})
+                  .rfind(site + "a fit", 0),
               0U);
-    EXPECT_EQ(status_of("gptq-fit-w4-g64", R"("fit_candidates": 9)", R"("fit_candidates": 0)").rfind(site + "a fit", 0),
+    EXPECT_EQ(status_after("gptq-fit-w4-g64", {{R"("fit_candidates": 9)", R"("fit_candidates": 0)"}})
+                  .rfind(site + "a fit", 0),
               0U);
-    EXPECT_EQ(status_of("awq-w4-g64", R"("clip_candidates": 10)", R"("clip_candidates": 5)"), "");
-    EXPECT_EQ(status_of("awq-w4-g64", R"("clip_candidates": 10)", R"("clip_candidates": 20)").rfind(site + "a clip", 0),
+    EXPECT_EQ(status_after("awq-w4-g64", {{R"("clip_candidates": 10)", R"("clip_candidates": 5)"}}), "");
+    EXPECT_EQ(status_after("awq-w4-g64", {{R"("clip_candidates": 10)", R"("clip_candidates": 20)"}})
+                  .rfind(site + "a clip", 0),
               0U);
 }
 
@@ -291,36 +283,24 @@ TEST(Plan, KnowsNoImportanceBehindARotation) {
 }
 
 TEST(PlanJson, KnowsTheOptionsOfBinarySolvers) {
-    const fake_engine engine;
-    const auto status_of = [&](const char* recipe, std::initializer_list<std::pair<const char*, const char*>> edits) {
-        std::string edited = to_text(plan_for(engine.graph, recipe));
-        for (const auto& [from, to] : edits) {
-            edited = replaced(edited, from, to);
-        }
-        const auto read = plan_from_text(edited, "p.json");
-        EXPECT_TRUE(read) << read.error().message;
-        EXPECT_EQ(to_text(*read), edited);
-        const auto status = check(*read, engine.graph);
-        return status ? std::string() : status.error().message;
-    };
-    EXPECT_EQ(status_of("squeeze10", {{R"("salience": "pbar")", R"("salience": "pbar_compensated")"},
-                                      {R"("first_stage": "none")", R"("first_stage": "gptq")"},
-                                      {R"("share": 0.2)", R"("share": 0.3)"},
-                                      {R"("rounds": 2)", R"("rounds": 4)"}}),
+    EXPECT_EQ(status_after("squeeze10", {{R"("salience": "pbar")", R"("salience": "pbar_compensated")"},
+                                         {R"("first_stage": "none")", R"("first_stage": "gptq")"},
+                                         {R"("share": 0.2)", R"("share": 0.3)"},
+                                         {R"("rounds": 2)", R"("rounds": 4)"}}),
               "");
-    EXPECT_EQ(status_of("pb-llm-20", {{R"("salience": "hessian")", R"("salience": "magnitude")"}}), "");
-    EXPECT_EQ(status_of("billm", {{R"("most_columns": 48)", R"("most_columns": 16)"}}), "");
+    EXPECT_EQ(status_after("pb-llm-20", {{R"("salience": "hessian")", R"("salience": "magnitude")"}}), "");
+    EXPECT_EQ(status_after("billm", {{R"("most_columns": 48)", R"("most_columns": 16)"}}), "");
     const std::string site = "plan: site blk.0.q: ";
-    EXPECT_EQ(status_of("squeeze10", {{R"("share": 0.2)", R"("share": 1.2)"}}),
+    EXPECT_EQ(status_after("squeeze10", {{R"("share": 0.2)", R"("share": 1.2)"}}),
               site + "staged takes a share in 0 ... 1, 0 ... 100 rounds and a damping in 0 ... 1000");
-    EXPECT_EQ(status_of("squeeze10", {{R"("bits": 1)", R"("bits": 4)"}}),
+    EXPECT_EQ(status_after("squeeze10", {{R"("bits": 1)", R"("bits": 4)"}}),
               site + "binary rounding takes one bit, signs with a scale and perhaps a mean");
-    EXPECT_EQ(status_of("squeeze10", {{R"("bits": 4)", R"("bits": 9)"}}).rfind(site + "9-bit integer", 0), 0U);
-    EXPECT_EQ(status_of("billm", {{R"("bits": 32)", R"("bits": 8)"}}),
+    EXPECT_EQ(status_after("squeeze10", {{R"("bits": 4)", R"("bits": 9)"}}).rfind(site + "9-bit integer", 0), 0U);
+    EXPECT_EQ(status_after("billm", {{R"("bits": 32)", R"("bits": 8)"}}),
               site + "a simulated weight takes activations in float");
-    EXPECT_EQ(status_of("billm", {{R"("most_columns": 48)", R"("most_columns": 0)"}}),
+    EXPECT_EQ(status_after("billm", {{R"("most_columns": 48)", R"("most_columns": 0)"}}),
               site + "billm takes at least one salient column and a damping in 0 ... 1000");
-    EXPECT_EQ(status_of("pb-llm-20", {{R"("share": 0.2)", R"("share": -0.2)"}}),
+    EXPECT_EQ(status_after("pb-llm-20", {{R"("share": 0.2)", R"("share": -0.2)"}}),
               site + "masked-binary takes a share in 0 ... 1 and a damping in 0 ... 1000");
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "quell/transforms/stream_rotation.hpp"
 
+#include "linalg/matrices.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,28 +11,6 @@
 #include <cstdint>
 
 namespace {
-
-quell::matrix<double> random_doubles(std::size_t rows, std::size_t cols, std::uint64_t seed) {
-    quell::matrix<double> m(rows, cols);
-    quell::rng random(seed);
-    for (double& v : m.elements()) {
-        v = random.normal();
-    }
-    return m;
-}
-
-/// a b^T
-quell::matrix<double> times(const quell::matrix<double>& a, const quell::matrix<double>& b) {
-    quell::matrix<double> y(a.rows(), b.rows());
-    for (std::size_t r = 0; r < a.rows(); ++r) {
-        for (std::size_t c = 0; c < b.rows(); ++c) {
-            for (std::size_t k = 0; k < a.cols(); ++k) {
-                y(r, c) += a(r, k) * b(c, k);
-            }
-        }
-    }
-    return y;
-}
 
 TEST(StreamRotation, WritersAndReadersMeetInTheRotatedBasis) {
     for (const std::size_t width : {40U, 64U, 576U, 6U}) {

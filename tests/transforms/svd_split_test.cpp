@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "quell/transforms/svd_split.hpp"
 
+#include "linalg/matrices.hpp"
 #include "quell/core/rng.hpp"
 #include "quell/transforms/stream_rotation.hpp"
 
@@ -29,15 +30,13 @@ quell::matrix<double> stream_rows(std::size_t rows, std::size_t width) {
 }
 
 quell::matrix<double> gram_of(const quell::matrix<double>& x) {
-    quell::matrix<double> gram(x.cols(), x.cols());
-    for (std::size_t r = 0; r < x.rows(); ++r) {
-        for (std::size_t i = 0; i < x.cols(); ++i) {
-            for (std::size_t j = 0; j < x.cols(); ++j) {
-                gram(i, j) += x(r, i) * x(r, j);
-            }
-        }
-    }
-    return gram;
+    const quell::matrix<double> columns = quell::transposed(x.view());
+    return times(columns, columns);
+}
+
+/// x B
+quell::matrix<double> in_basis(const quell::matrix<double>& x, const quell::matrix<double>& b) {
+    return times(x, quell::transposed(b.view()));
 }
 
 double energy(const quell::matrix<double>& x, std::size_t begin, std::size_t end) {
@@ -48,19 +47,6 @@ double energy(const quell::matrix<double>& x, std::size_t begin, std::size_t end
         }
     }
     return sum;
-}
-
-/// x B by plain loops.
-quell::matrix<double> in_basis(const quell::matrix<double>& x, const quell::matrix<double>& b) {
-    quell::matrix<double> y(x.rows(), b.cols());
-    for (std::size_t r = 0; r < x.rows(); ++r) {
-        for (std::size_t c = 0; c < b.cols(); ++c) {
-            for (std::size_t k = 0; k < b.rows(); ++k) {
-                y(r, c) += x(r, k) * b(k, c);
-            }
-        }
-    }
-    return y;
 }
 
 TEST(SvdSplit, BasisIsOrthogonalWhetherAHadamardMatrixIsKnownOrNot) {

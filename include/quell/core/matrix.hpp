@@ -75,5 +75,17 @@ template <typename T>
     return target;
 }
 
+/// The columns of both, those of `left` first.
+template <typename T>
+[[nodiscard]] matrix<T> side_by_side(const matrix<T>& left, const matrix<T>& right) {
+    QUELL_EXPECTS(left.rows() == right.rows(), "as many rows in both");
+    matrix<T> joined(left.rows(), left.cols() + right.cols());
+    for (std::size_t r = 0; r < joined.rows(); ++r) {
+        const auto rest = std::copy_n(left.row(r).begin(), left.cols(), joined.row(r).begin());
+        std::copy_n(right.row(r).begin(), right.cols(), rest);
+    }
+    return joined;
+}
+
 }  // namespace QUELL_BASELINE
 }  // namespace quell

@@ -9,11 +9,9 @@
 #include "quell/core/quantized.hpp"
 #include "quell/core/target.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
 
 namespace quell {
@@ -43,15 +41,9 @@ inline void restore_order(matrix_view<const float> from, std::span<const std::ui
 
 /// W^ [out, in] in float, its columns in their old places.
 [[nodiscard]] inline matrix<float> dequantize(const split_quantized& q) {
-    const matrix<float> high = dequantize(q.high);
-    const matrix<float> low = dequantize(q.low);
-    matrix<float> by_position(q.out_features(), q.in_features());
-    for (std::size_t r = 0; r < by_position.rows(); ++r) {
-        std::copy_n(low.row(r).begin(), low.cols(),
-                    std::copy_n(high.row(r).begin(), high.cols(), by_position.row(r).begin()));
-    }
+    const matrix<float> by_position = side_by_side(dequantize(q.high), dequantize(q.low));
     matrix<float> w(q.out_features(), q.in_features());
-    restore_order(std::as_const(by_position).view(), q.order, w.view());
+    restore_order(by_position.view(), q.order, w.view());
     return w;
 }
 

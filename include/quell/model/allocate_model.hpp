@@ -26,8 +26,10 @@
 #include "quell/quant/sensitivity.hpp"
 #include "quell/report/number_text.hpp"
 #include "quell/rounding/gptq.hpp"
+#include "quell/transforms/folding.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -41,7 +43,7 @@ inline namespace QUELL_BASELINE {
 /// What was found out about one linear: the divergence, in nats a token, that each of its forms would cause alone.
 struct site_survey {
     std::string name;
-    std::vector<double> divergences;  ///< by survey_forms()
+    std::vector<double> divergences;  ///< by survey_forms
 
     friend bool operator==(const site_survey&, const site_survey&) = default;
 };
@@ -58,13 +60,12 @@ struct model_survey {
 };
 
 /// The forms among which the allocation chooses, the smallest first: whole rows, since every input is rotated.
-[[nodiscard]] inline std::vector<scheme> survey_forms() {
-    std::vector<scheme> forms;
-    for (const int bits : {2, 3, 4, 5, 6, 8}) {
-        forms.push_back({.bits = bits, .reach = granularity::channel});
-    }
-    return forms;
-}
+inline constexpr std::array<scheme, 6> survey_forms = {{{.bits = 2, .reach = granularity::channel},
+                                                        {.bits = 3, .reach = granularity::channel},
+                                                        {.bits = 4, .reach = granularity::channel},
+                                                        {.bits = 5, .reach = granularity::channel},
+                                                        {.bits = 6, .reach = granularity::channel},
+                                                        {.bits = 8, .reach = granularity::channel}}};
 
 /// What a budget for the whole model must know of what the graph does not show.
 struct model_size {
@@ -83,7 +84,7 @@ struct allocate_options {
 
 namespace detail {
 
-/// Index into survey_forms() of the form that is tried on the whole model.
+/// Index into survey_forms of the form that is tried on the whole model.
 inline constexpr std::size_t trial_form = 2;
 
 /// Every `step`-th row.
@@ -98,10 +99,8 @@ inline constexpr std::size_t trial_form = 2;
 /// The weight as the float model would have it: what was changed in front of the rounding is taken back.
 inline void take_back(matrix_view<float> w, const considered_weight& seen) {
     seen.change.undo_on_weight(w);
-    for (std::size_t r = 0; r < w.rows() && !seen.row_divisors.empty(); ++r) {
-        for (float& v : w.row(r)) {
-            v *= seen.row_divisors[r];
-        }
+    if (!seen.row_divisors.empty()) {
+        transforms::scale_rows(w, seen.row_divisors);
     }
 }
 
@@ -137,15 +136,14 @@ private:
     /// The divergence of the trial, and in its proportion those of all forms by the error of their outputs.
     result<std::vector<double>> site_divergences(const considered_weight& seen) {
         const quant::any_solver& solver = decided_.sites[seen.site].solver;
-        const std::vector<scheme> forms = survey_forms();
         const quant::output_cost cost(seen.known.gram, seen.known.tokens, options_.threads);
         const matrix<float> sample = rows_of(seen.w, std::max<std::size_t>(seen.w.rows() / most_rows, 1));
         std::vector<double> errors;
-        for (const scheme& form : forms) {
+        for (const scheme& form : survey_forms) {
             QUELL_TRY(const quantized codes, solver.solve(sample.view(), form, seen.known, options_.threads));
             errors.push_back(cost.of(sample.view(), dequantize(codes).view()));
         }
-        QUELL_TRY(const double divergence, try_form(seen, solver, forms[trial_form]));
+        QUELL_TRY(const double divergence, try_form(seen, solver, survey_forms[trial_form]));
         const double worth = errors[trial_form] > 0.0 ? divergence / errors[trial_form] : 0.0;
         std::transform(errors.begin(), errors.end(), errors.begin(), [&](double e) { return worth * e; });
         return errors;
@@ -154,7 +152,7 @@ private:
     /// The head is one of a kind, and an error in a tied embedding is no error of outputs alone: each form is tried.
     result<std::vector<double>> table_divergences(const considered_weight& seen) {
         std::vector<double> costs;
-        for (const scheme& form : survey_forms()) {
+        for (const scheme& form : survey_forms) {
             QUELL_TRY(const double divergence, try_form(seen, decided_.tables.solver, form));
             costs.push_back(divergence);
         }
@@ -199,19 +197,19 @@ struct surveyed_item {
     std::size_t in_features = 0;
     std::size_t extra_bytes = 0;  ///< beside the codes and their scales: what its input is multiplied by
 
+    [[nodiscard]] std::size_t bytes(std::size_t form) const {
+        return packing::stored_bytes(survey_forms[form], out_features, in_features) + extra_bytes;
+    }
     [[nodiscard]] alloc::menu menu() const {
         alloc::menu options;
-        const std::vector<scheme> forms = survey_forms();
-        for (std::size_t f = 0; f < forms.size(); ++f) {
-            options.push_back({.cost = found->divergences[f],
-                               .bytes = packing::stored_bytes(forms[f], out_features, in_features) + extra_bytes});
+        for (std::size_t form = 0; form < survey_forms.size(); ++form) {
+            options.push_back({.cost = found->divergences[form], .bytes = bytes(form)});
         }
         return options;
     }
     [[nodiscard]] std::string reason(std::size_t form) const {
-        return std::to_string(survey_forms()[form].bits) + " bits: a divergence of " +
-               report::number_text(found->divergences[form], 3) + " in " + std::to_string(menu()[form].bytes) +
-               " bytes";
+        return std::to_string(survey_forms[form].bits) + " bits: a divergence of " +
+               report::number_text(found->divergences[form], 3) + " in " + std::to_string(bytes(form)) + " bytes";
     }
 };
 
@@ -222,7 +220,7 @@ struct surveyed_item {
     const auto floats = [](bool scales, std::size_t n) { return scales ? n * sizeof(float) : 0; };
     const auto add = [&](const std::string& name, surveyed_item item) -> result<void> {
         item.found = seen.find(name);
-        if (item.found == nullptr || item.found->divergences.size() != survey_forms().size()) {
+        if (item.found == nullptr || item.found->divergences.size() != survey_forms.size()) {
             return error{errc::bad_format, "the survey says nothing of " + name};
         }
         items.push_back(item);
@@ -261,7 +259,7 @@ struct surveyed_item {
 /// How embedding and head are rounded: scaled and rotated as every input, and with a damping that stands for the errors
 /// of the embedding, which no Gram matrix knows.
 [[nodiscard]] inline table_plan surveyed_tables() {
-    return {.weights = survey_forms().back(),
+    return {.weights = survey_forms.back(),
             .activations = {},
             .transform = {quant::balance_rotate{}},
             .solver = {rounding::gptq{.hessian = {.damping = 0.1, .order = rounding::column_order::activation},
@@ -285,13 +283,13 @@ struct surveyed_item {
     for (site_plan& s : decided.sites) {
         if (!s.is_float()) {
             const std::size_t form = best->chosen[next];
-            s.weights = survey_forms()[form];
+            s.weights = survey_forms[form];
             s.score = items[next].found->divergences[form];
             s.reason = items[next].reason(form);
             ++next;
         }
     }
-    decided.tables.weights = survey_forms()[best->chosen[next]];
+    decided.tables.weights = survey_forms[best->chosen[next]];
     decided.tables.reason =
         items[next].reason(best->chosen[next]) + "; of all linears, added up: " + report::number_text(best->cost, 3);
     return decided;

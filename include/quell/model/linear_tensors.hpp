@@ -126,18 +126,19 @@ namespace detail {
     return found->bytes;
 }
 
-/// Empty where there is no such tensor. Copied, since nothing says that it is aligned.
-[[nodiscard]] inline result<buffer<float>> read_optional_vector(const tensor_finder& find, const std::string& name) {
+/// Of values of this type; empty where there is no such tensor. Copied, since nothing says that it is aligned.
+template <typename T>
+[[nodiscard]] result<buffer<T>> read_optional_vector(const tensor_finder& find, const std::string& name, dtype type) {
     const io::tensor_view* found = find(name);
     if (found == nullptr) {
-        return buffer<float>();
+        return buffer<T>();
     }
-    if (found->type != dtype::f32 || found->shape.size() != 1 || found->bytes.empty()) {
+    if (found->type != type || found->shape.size() != 1 || found->bytes.empty()) {
         return tensor_error(errc::bad_format, name,
-                            "is " + std::string(traits(found->type).name) + " " + io::to_text(found->shape) +
-                                ", not F32 of one dimension");
+                            "is " + std::string(traits(found->type).name) + " " + io::to_text(found->shape) + ", not " +
+                                std::string(traits(type).name) + " of one dimension");
     }
-    buffer<float> values(found->bytes.size() / sizeof(float));
+    buffer<T> values(found->bytes.size() / sizeof(T));
     std::memcpy(values.data(), found->bytes.data(), values.size_bytes());
     return values;
 }
@@ -169,22 +170,6 @@ namespace detail {
     return form;
 }
 
-/// Empty where there is no such tensor.
-[[nodiscard]] inline result<buffer<std::uint16_t>> read_order(const tensor_finder& find, const std::string& name) {
-    const io::tensor_view* found = find(name);
-    if (found == nullptr) {
-        return buffer<std::uint16_t>();
-    }
-    if (found->type != dtype::u16 || found->shape.size() != 1 || found->bytes.empty()) {
-        return tensor_error(errc::bad_format, name,
-                            "is " + std::string(traits(found->type).name) + " " + io::to_text(found->shape) +
-                                ", not U16 of one dimension");
-    }
-    buffer<std::uint16_t> order(found->bytes.size() / sizeof(std::uint16_t));
-    std::memcpy(order.data(), found->bytes.data(), order.size_bytes());
-    return order;
-}
-
 [[nodiscard]] inline result<transforms::rotation> read_rotation(const tensor_finder& find, const std::string& name) {
     if (find(name) == nullptr) {
         return transforms::rotation::none;
@@ -210,11 +195,11 @@ namespace detail {
     if (find(name + ".float_columns") != nullptr) {
         QUELL_TRY(float_columns, detail::read_bytes(find, name + ".float_columns"));
     }
-    QUELL_TRY(const buffer<float> bias, detail::read_optional_vector(find, name + ".bias"));
-    QUELL_TRY(const buffer<float> channel_scale, detail::read_optional_vector(find, name + ".channel_scale"));
+    QUELL_TRY(const auto bias, detail::read_optional_vector<float>(find, name + ".bias", dtype::f32));
+    QUELL_TRY(const auto channel_scale, detail::read_optional_vector<float>(find, name + ".channel_scale", dtype::f32));
     QUELL_TRY(const quant::activation_scheme activations, detail::read_activations(find, name + ".activations"));
     QUELL_TRY(const transforms::rotation rotation, detail::read_rotation(find, name + ".rotation"));
-    QUELL_TRY(const buffer<std::uint16_t> order, detail::read_order(find, name + ".order"));
+    QUELL_TRY(const auto order, detail::read_optional_vector<std::uint16_t>(find, name + ".order", dtype::u16));
     std::span<const std::byte> high_weight;
     if (!order.empty()) {
         QUELL_TRY(high_weight, detail::read_bytes(find, name + ".packed_high"));

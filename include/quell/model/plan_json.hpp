@@ -46,24 +46,32 @@ requires(std::same_as<std::remove_const_t<Policy>, smooth_rotate> ||
     visit("reach", policy.reach);
 }
 
+template <typename Visit, typename Clip>
+void clip_options(Visit& visit, Clip& clip) {
+    visit("clip_norm", clip.norm);
+    visit("clip_grid", clip.grid);
+    visit("clip_candidates", clip.candidates);
+}
+
+template <typename Visit, typename Fit>
+void fit_options(Visit& visit, Fit& fit) {
+    visit("fit_candidates", fit.candidates);
+    visit("fit_lines", fit.lines);
+}
+
 template <typename Visit, typename Policy>
 requires(std::same_as<std::remove_const_t<Policy>, rounding::rtn>) void options(Visit& visit, Policy& policy) {
-    visit("clip_norm", policy.clip.norm);
-    visit("clip_grid", policy.clip.grid);
-    visit("clip_candidates", policy.clip.candidates);
+    clip_options(visit, policy.clip);
 }
 
 template <typename Visit, typename Policy>
 requires(std::same_as<std::remove_const_t<Policy>, rounding::gptq>) void options(Visit& visit, Policy& policy) {
-    visit("clip_norm", policy.clip.norm);
-    visit("clip_grid", policy.clip.grid);
-    visit("clip_candidates", policy.clip.candidates);
+    clip_options(visit, policy.clip);
     visit("clip_weighting", policy.weighting);
     visit("damping", policy.hessian.damping);
     visit("activation_noise", policy.hessian.activation_noise);
     visit("column_order", policy.hessian.order);
-    visit("fit_candidates", policy.fit.candidates);
-    visit("fit_lines", policy.fit.lines);
+    fit_options(visit, policy.fit);
     visit("static_groups", policy.static_groups);
     visit("block", policy.block);
 }
@@ -83,8 +91,7 @@ requires(std::same_as<std::remove_const_t<Policy>, rounding::awq>) void options(
 
 template <typename Visit, typename Policy>
 requires(std::same_as<std::remove_const_t<Policy>, rounding::imatrix>) void options(Visit& visit, Policy& policy) {
-    visit("fit_candidates", policy.fit.candidates);
-    visit("fit_lines", policy.fit.lines);
+    fit_options(visit, policy.fit);
 }
 
 template <typename Visit, typename Policy>
@@ -95,9 +102,7 @@ requires(std::same_as<std::remove_const_t<Policy>, rounding::staged>) void optio
     visit("first_stage", policy.first);
     visit("rounds", policy.rounds);
     visit("damping", policy.damping);
-    visit("clip_norm", policy.clip.norm);
-    visit("clip_grid", policy.clip.grid);
-    visit("clip_candidates", policy.clip.candidates);
+    clip_options(visit, policy.clip);
 }
 
 template <typename Visit, typename Policy>
@@ -119,7 +124,7 @@ template <typename... Policies>
 void policy_fields(report::json_writer& visit, const std::variant<Policies...>& chosen) {
     std::visit(
         [&](const auto& policy) {
-            visit("kind", std::string(policy_name<std::decay_t<decltype(policy)>>));
+            visit("kind", std::string(policy.name));
             options(visit, policy);
         },
         chosen);
@@ -130,11 +135,11 @@ void policy_fields(report::json_reader& visit, std::variant<Policies...>& chosen
     std::string kind;
     visit("kind", kind);
     const auto choose = [&]<typename Policy>(std::type_identity<Policy>) {
-        return kind == policy_name<Policy> && (chosen.template emplace<Policy>(), true);
+        return kind == Policy::name && (chosen.template emplace<Policy>(), true);
     };
     if (!(choose(std::type_identity<Policies>{}) || ...)) {
         std::string names;
-        ((names += (names.empty() ? "" : ", ") + std::string(policy_name<Policies>)), ...);
+        ((names += (names.empty() ? "" : ", ") + std::string(Policies::name)), ...);
         visit.refuse("kind", "one of " + names);
     }
     std::visit([&](auto& policy) { options(visit, policy); }, chosen);

@@ -156,15 +156,22 @@ private:
         return ids_.subspan(first, std::min(options_.window, ids_.size() - first));
     }
 
+    /// Shows what enters the inputs of the graph while `ids` run behind the prefix; that of the head is left out.
+    template <typename See>
+    result<void> probe(token_ids prefix, token_ids ids, const See& see) const {
+        return source_.probe(prefix, ids, [&](std::size_t input, matrix_view<const float> x) {
+            if (input < spikes_.size()) {
+                see(input, x);
+            }
+        });
+    }
+
     /// Step 1 and 2: the spike ratio of every input, and which tokens are the largest there.
     result<void> look_at_text() {
         std::vector<outliers::spike_ratio> ratios(spikes_.size());
         for (std::size_t i = 0; i < sequences(); ++i) {
             const token_ids ids = sequence(i);
-            QUELL_TRY_VOID(source_.probe({}, ids, [&](std::size_t input, matrix_view<const float> x) {
-                if (input >= ratios.size()) {
-                    return;  // that of the head
-                }
+            QUELL_TRY_VOID(probe({}, ids, [&](std::size_t input, matrix_view<const float> x) {
                 ratios[input].add(x);
                 stats::token_max maxima;
                 maxima.add(x);
@@ -214,7 +221,7 @@ private:
 
     result<double> first_over_second(token_ids ids) const {
         stats::token_max maxima;
-        QUELL_TRY_VOID(source_.probe({}, ids, [&](std::size_t input, matrix_view<const float> x) {
+        QUELL_TRY_VOID(probe({}, ids, [&](std::size_t input, matrix_view<const float> x) {
             if (input == found_.input) {
                 maxima.add(x);
             }
@@ -234,12 +241,8 @@ private:
         const std::size_t judged =
             std::min((options_.judged_tokens + options_.window - 1) / options_.window, sequences());
         for (std::size_t i = 0; i < judged; ++i) {
-            QUELL_TRY_VOID(
-                source_.probe(candidate.ids, sequence(i), [&](std::size_t input, matrix_view<const float> x) {
-                    if (input < costs.size()) {
-                        costs[input].add(x);
-                    }
-                }));
+            QUELL_TRY_VOID(probe(candidate.ids, sequence(i),
+                                 [&](std::size_t input, matrix_view<const float> x) { costs[input].add(x); }));
         }
         for (const site& s : source_.graph.sites) {
             candidate.cost += costs[s.input].mean_loss() / static_cast<double>(source_.graph.sites.size());

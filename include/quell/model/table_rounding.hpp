@@ -13,10 +13,10 @@
 #include "quell/model/calibrate.hpp"
 #include "quell/model/engine.hpp"
 #include "quell/model/plan.hpp"
-#include "quell/packing/pack.hpp"
 #include "quell/quant/any_quantizer.hpp"
 #include "quell/quant/concepts.hpp"
-#include "quell/quant/quantized_linear.hpp"
+#include "quell/quant/forward.hpp"
+#include "quell/quant/rounded_weight.hpp"
 #include "quell/rounding/rtn.hpp"
 
 #include <cstdint>
@@ -62,13 +62,13 @@ struct table_problem {
 
 namespace detail {
 
-[[nodiscard]] inline result<std::shared_ptr<const quant::linear>> table_linear(const quantized& codes,
+[[nodiscard]] inline result<std::shared_ptr<const quant::linear>> table_linear(quantized&& codes,
                                                                                const table_plan& decided,
                                                                                const quant::input_change& change,
                                                                                const executor& threads) {
-    QUELL_TRY(packing::packed_matrix packed, packing::pack(codes, threads));
-    QUELL_TRY(quant::quantized_linear layer,
-              quant::quantized_linear::make(std::move(packed), decided.activations, {}, quant::online_part(change)));
+    QUELL_TRY(quant::linear layer,
+              quant::linear_of(quant::rounded_weight(std::move(codes)),
+                               {decided.activations, {}, quant::online_part(change), {}}, threads));
     return std::make_shared<const quant::linear>(std::move(layer));
 }
 
@@ -86,7 +86,7 @@ namespace detail {
         return codes.error().in(ends.head);
     }
     rounded_tables tables;
-    QUELL_TRY(tables.head, detail::table_linear(*codes, decided, problem.change, threads));
+    QUELL_TRY(tables.head, detail::table_linear(*std::move(codes), decided, problem.change, threads));
     tables.embedding = tables.head;
     if (ends.embedding != ends.head) {
         QUELL_TRY(const matrix<float> embedding, fetch_table(source, ends.embedding));
@@ -94,7 +94,7 @@ namespace detail {
         if (!nearest) {
             return nearest.error().in(ends.embedding);
         }
-        QUELL_TRY(tables.embedding, detail::table_linear(*nearest, decided, {}, threads));
+        QUELL_TRY(tables.embedding, detail::table_linear(*std::move(nearest), decided, {}, threads));
     }
     return tables;
 }

@@ -79,6 +79,28 @@ private:
     return sum.value();
 }
 
+/// A header that says all but how the codes are laid out and how long they are.
+[[nodiscard]] inline blob_header header_of(const scheme& form, std::size_t out_features, std::size_t in_features) {
+    blob_header h;
+    h.out_features = out_features;
+    h.in_features = in_features;
+    h.bits = static_cast<std::uint8_t>(form.bits);
+    h.codes = form.codes;
+    h.reach = form.reach;
+    h.scales = form.scales;
+    h.zeros = form.zeros;
+    h.group = form.group;
+    return h;
+}
+
+/// Puts the header in front of what stands behind it, with the length and the checksum of that.
+inline void seal(blob_header h, std::span<std::byte> blob) {
+    h.panel_bytes = blob.size() - header_bytes;
+    std::memcpy(blob.data(), &h, sizeof(h));
+    h.checksum = checksum_of(blob);
+    std::memcpy(blob.data(), &h, sizeof(h));
+}
+
 /// Reads a header and checks all of it that needs no panels; returns the shape of the panels that must follow.
 /// Errors   errc::bad_format or errc::unsupported, with the number that is wrong.
 [[nodiscard]] inline result<kernels::panel_shape> check_header(const blob_header& h) {

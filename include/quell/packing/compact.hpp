@@ -96,24 +96,11 @@ inline void get_codes(const std::byte* from, const scheme& form, std::span<std::
     detail::put_codes(q.codes.elements(), q.form, body);
     const detail::factor_run scales = detail::compact_scales(q.form, q.codes.elements().size());
     for (std::size_t i = 0; i < q.scales.elements().size(); ++i) {
-        const float scale = q.scales.elements()[i];
-        const f16 half = to_f16(scale);
-        std::memcpy(body + scales.at + i * bytes_of(scales.type),
-                    scales.type == detail::factor_type::f16 ? static_cast<const void*>(&half) : &scale,
-                    bytes_of(scales.type));
+        detail::put_factor(scales, q.scales.elements()[i], body, 0, i);
     }
-    blob_header h{.magic = detail::compact_magic};
-    h.out_features = q.out_features();
-    h.in_features = q.in_features();
-    h.bits = static_cast<std::uint8_t>(q.form.bits);
-    h.codes = q.form.codes;
-    h.reach = q.form.reach;
-    h.scales = q.form.scales;
-    h.group = q.form.group;
-    h.panel_bytes = bytes.size() - header_bytes;
-    std::memcpy(bytes.data(), &h, sizeof(h));
-    h.checksum = checksum_of({bytes.data(), bytes.size()});
-    std::memcpy(bytes.data(), &h, sizeof(h));
+    blob_header h = header_of(q.form, q.out_features(), q.in_features());
+    h.magic = detail::compact_magic;
+    seal(h, bytes);
     return bytes;
 }
 
@@ -146,9 +133,7 @@ inline void get_codes(const std::byte* from, const scheme& form, std::span<std::
     detail::get_codes(body, form, q.codes.elements());
     const detail::factor_run scales = detail::compact_scales(form, q.codes.elements().size());
     for (std::size_t i = 0; i < q.scales.elements().size(); ++i) {
-        const std::byte* at = body + scales.at + i * bytes_of(scales.type);
-        q.scales.elements()[i] =
-            scales.type == detail::factor_type::f16 ? to_f32(detail::load_as<f16>(at)) : detail::load_as<float>(at);
+        q.scales.elements()[i] = detail::get_factor(scales, body, 0, i);
     }
     return pack(q, threads);
 }

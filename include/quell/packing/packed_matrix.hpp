@@ -45,22 +45,10 @@ public:
     [[nodiscard]] std::byte* panels() { return blob_.data() + header_bytes; }
 
     [[nodiscard]] packed_matrix finish() && {
-        blob_header h;
+        blob_header h = header_of(form_, shape_.n, shape_.k);
         h.layout = static_cast<std::uint32_t>(shape_.format);
-        h.out_features = shape_.n;
-        h.in_features = shape_.k;
-        h.bits = static_cast<std::uint8_t>(form_.bits);
-        h.codes = form_.codes;
-        h.reach = form_.reach;
-        h.scales = form_.scales;
-        h.zeros = form_.zeros;
-        h.group = form_.group;
-        h.panel_bytes = shape_.bytes();
-        std::memcpy(blob_.data(), &h, sizeof(h));
-        const std::span<const std::byte> blob(blob_.data(), blob_.size());
-        h.checksum = checksum_of(blob);
-        std::memcpy(blob_.data(), &h, sizeof(h));
-        packed_matrix packed(form_, shape_, blob);
+        seal(h, blob_);
+        packed_matrix packed(form_, shape_, blob_);
         packed.owned_ = std::move(blob_);
         return packed;
     }

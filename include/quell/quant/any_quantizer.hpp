@@ -95,33 +95,12 @@ private:
 /// Every collector that a policy below asks for.
 using any_stats = collector_set<stats::absmax, stats::token_energy, stats::channel_magnitude>;
 
-/// The word for a policy in plans and reports.
-template <typename Policy>
-inline constexpr std::string_view policy_name = Policy::name;
-template <>
-inline constexpr std::string_view policy_name<rounding::rtn> = "rtn";
-template <>
-inline constexpr std::string_view policy_name<rounding::gptq> = "gptq";
-template <>
-inline constexpr std::string_view policy_name<rounding::hqq> = "hqq";
-template <>
-inline constexpr std::string_view policy_name<rounding::awq> = "awq";
-template <>
-inline constexpr std::string_view policy_name<rounding::imatrix> = "imatrix";
-template <>
-inline constexpr std::string_view policy_name<rounding::binary> = "binary";
-template <>
-inline constexpr std::string_view policy_name<rounding::staged> = "staged";
-template <>
-inline constexpr std::string_view policy_name<rounding::masked_binary> = "masked-binary";
-template <>
-inline constexpr std::string_view policy_name<rounding::billm> = "billm";
-
 namespace detail {
 
+/// The word for a policy in plans and reports.
 template <typename... Policies>
 [[nodiscard]] std::string_view name_of(const std::variant<Policies...>& chosen) {
-    return std::visit([](const auto& p) { return policy_name<std::decay_t<decltype(p)>>; }, chosen);
+    return std::visit([](const auto& p) { return p.name; }, chosen);
 }
 
 }  // namespace detail
@@ -222,10 +201,7 @@ struct any_solver {
             },
             policy);
     }
-    /// Whether the result has one form, and whether only floats can run it.
-    [[nodiscard]] bool has_one_form() const {
-        return std::visit([](const auto& p) { return rounding::solver<std::decay_t<decltype(p)>>; }, policy);
-    }
+    /// Whether only floats can run the result.
     [[nodiscard]] bool simulates() const {
         return std::visit([](const auto& p) { return rounding::simulating_solver<std::decay_t<decltype(p)>>; }, policy);
     }

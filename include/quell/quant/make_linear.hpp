@@ -24,6 +24,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -136,6 +137,46 @@ template <collector Stats>
     return gram;
 }
 
+/// A weight that is ready to be rounded, and what is known of the rows that it will be multiplied with.
+struct layer_problem {
+    matrix<float> w = {};  ///< changed
+    input_change change = {};
+    activation_scheme activations = {};  ///< calibrated
+    matrix<double> gram = {};
+    buffer<float> importance = {};
+    std::uint64_t tokens = 0;
+
+    [[nodiscard]] rounding::input_knowledge known() const {
+        return {.importance = importance, .gram = gram.view(), .tokens = tokens};
+    }
+};
+
+/// All that comes before the rounding.
+template <typename Quantizer>
+[[nodiscard]] result<layer_problem> prepare_layer(Quantizer& how, const activation_scheme& activations,
+                                                  matrix_view<const float> w, matrix_view<const float> inputs,
+                                                  const executor& threads) {
+    if (wants_rows(how.stats) || activations.needs_clip() || rounding::needs_gram(how.solver)) {
+        QUELL_TRY_VOID(check_inputs(inputs, w));
+        how.collect(inputs);
+    }
+    layer_problem problem{.w = matrix<float>::copy_of(w), .tokens = inputs.rows()};
+    const matrix_view<float> view = problem.w.view();
+    problem.change = how.reshape({&view, 1});
+    if (rounding::needs_gram(how.solver)) {
+        problem.gram = changed_gram(inputs, problem.change, threads);
+    }
+    if (rounding::needs_importance(how.solver)) {
+        if (!problem.change.rotation.empty()) {
+            return error{errc::unsupported, "the importance of channels that a rotation mixes"};
+        }
+        problem.importance = importance_of(how.stats, problem.change);
+    }
+    problem.activations =
+        with_clip(calibrated(activations, how.stats, problem.change), inputs, problem.change, threads);
+    return problem;
+}
+
 }  // namespace detail
 
 /// Shapes   w [out, in]; bias [out] or empty; inputs [tokens, in], rows of calibration data, empty where no policy of
@@ -153,25 +194,9 @@ requires std::same_as<typename Layout::packed, packing::packed_matrix>
     if (form.activations.needs_scale() && find_statistic<stats::absmax>(how.stats) == nullptr) {
         return error{errc::unsupported, "static activation scales need a composition that collects absmax"};
     }
-    if (detail::wants_rows(how.stats) || form.activations.needs_clip() || rounding::needs_gram(how.solver)) {
-        QUELL_TRY_VOID(detail::check_inputs(inputs, w));
-        how.collect(inputs);
-    }
-    matrix<float> changed = matrix<float>::copy_of(w);
-    const matrix_view<float> view = changed.view();
-    const input_change change = how.reshape({&view, 1});
-    const matrix<double> gram =
-        rounding::needs_gram(how.solver) ? detail::changed_gram(inputs, change, threads) : matrix<double>();
-    if (rounding::needs_importance(how.solver) && !change.rotation.empty()) {
-        return error{errc::unsupported, "the importance of channels that a rotation mixes"};
-    }
-    const buffer<float> importance =
-        rounding::needs_importance(how.solver) ? importance_of(how.stats, change) : buffer<float>();
-    const rounding::input_knowledge known{.importance = importance, .gram = gram.view(), .tokens = inputs.rows()};
-    QUELL_TRY(packing::packed_matrix packed, how.round(view, form.weights, known, threads));
-    const activation_scheme activations =
-        with_clip(calibrated(form.activations, how.stats, change), inputs, change, threads);
-    return quantized_linear::make(std::move(packed), activations, bias, online_part(change));
+    QUELL_TRY(const detail::layer_problem problem, detail::prepare_layer(how, form.activations, w, inputs, threads));
+    QUELL_TRY(packing::packed_matrix packed, how.round(problem.w.view(), form.weights, problem.known(), threads));
+    return quantized_linear::make(std::move(packed), problem.activations, bias, online_part(problem.change));
 }
 
 }  // namespace QUELL_BASELINE

@@ -15,7 +15,6 @@
 #include "quell/quant/check_vector.hpp"
 #include "quell/quant/online_input.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -74,16 +73,8 @@ public:
         QUELL_ENSURES(codes.has_value(), "what was packed unpacks");
         matrix<float> integer_part = dequantize(*codes);
         online_.undo(integer_part.view());
-        if (!float_columns_) {
-            return integer_part;
-        }
-        matrix<float> w(out_features(), in_features());
-        const matrix<float> float_part = packing::unpack_f32(*float_columns_);
-        for (std::size_t r = 0; r < w.rows(); ++r) {
-            const auto rest = std::copy(float_part.row(r).begin(), float_part.row(r).end(), w.row(r).begin());
-            std::copy(integer_part.row(r).begin(), integer_part.row(r).end(), rest);
-        }
-        return w;
+        return float_columns_ ? side_by_side(packing::unpack_f32(*float_columns_), integer_part)
+                              : std::move(integer_part);
     }
 
     /// Row `row` of weight() into `out` [in].

@@ -12,10 +12,10 @@
 #include "quell/quant/forward.hpp"
 #include "quell/quant/make_linear.hpp"
 #include "quell/quant/recipes.hpp"
+#include "quell/quant/rounded_weight.hpp"
 #include "quell/quant/transform_choice.hpp"
 
 #include <span>
-#include <utility>
 #include <vector>
 
 namespace quell::quant {
@@ -42,23 +42,6 @@ namespace detail {
     return choose_transform(candidates, {seen, inputs, {&w, 1}}, rounding_of(how.weights, how.activations), threads);
 }
 
-/// The same steps as for a weight of one form.
-[[nodiscard]] inline result<linear> make_other_linear(any_quantizer<> quantizer, const recipe& how,
-                                                      matrix_view<const float> w, std::span<const float> bias,
-                                                      matrix_view<const float> inputs, const executor& threads) {
-    QUELL_TRY_VOID(check_inputs(inputs, w));
-    quantizer.collect(inputs);
-    matrix<float> changed = matrix<float>::copy_of(w);
-    const matrix_view<float> view = changed.view();
-    const input_change change = quantizer.reshape({&view, 1});
-    const matrix<double> gram = changed_gram(inputs, change, threads);
-    QUELL_TRY(const rounded_weight rounded,
-              how.solver.round(view, how.weights, {.gram = gram.view(), .tokens = inputs.rows()}, threads));
-    const activation_scheme activations =
-        with_clip(calibrated(how.activations, quantizer.stats, change), inputs, change, threads);
-    return quant::linear_of(rounded, {activations, bias, online_part(change), {}}, threads);
-}
-
 }  // namespace detail
 
 /// Shapes   w [out, in]; bias [out] or empty; inputs [tokens, in], rows of calibration data, empty where the recipe
@@ -81,12 +64,10 @@ namespace detail {
     any_quantizer<> quantizer{.transform = transform, .solver = how.solver};
     select_collectors(quantizer.stats, transform, how.activations);
     how.solver.select(quantizer.stats);
-    if (!how.solver.has_one_form()) {
-        return detail::make_other_linear(std::move(quantizer), how, w, bias, inputs, threads);
-    }
-    QUELL_TRY(quantized_linear layer,
-              make_linear(std::move(quantizer), {how.weights, how.activations}, w, bias, inputs, threads));
-    return linear(std::move(layer));
+    QUELL_TRY(const detail::layer_problem problem,
+              detail::prepare_layer(quantizer, how.activations, w, inputs, threads));
+    QUELL_TRY(const rounded_weight rounded, how.solver.round(problem.w.view(), how.weights, problem.known(), threads));
+    return linear_of(rounded, {problem.activations, bias, online_part(problem.change), {}}, threads);
 }
 
 }  // namespace QUELL_BASELINE

@@ -81,8 +81,14 @@ inline constexpr activation_scheme int4_tokens{.bits = 4, .clip = 0.9F};
 inline constexpr activation_scheme int4_fitted{.bits = 4, .clip = 0.0F};
 inline constexpr activation_scheme weight_only{.bits = 16};  ///< fine enough that the weights alone cost anything
 
+constexpr scheme in_groups(int bits, std::size_t group, scale_type scales, code_set codes = code_set::symmetric,
+                           zero_type zeros = zero_type::none) {
+    return {
+        .bits = bits, .codes = codes, .reach = granularity::group, .group = group, .scales = scales, .zeros = zeros};
+}
+
 constexpr scheme int4_groups(std::size_t group, scale_type scales) {
-    return {.bits = 4, .reach = granularity::group, .group = group, .scales = scales};
+    return in_groups(4, group, scales);
 }
 
 inline recipe plain(const scheme& weights, const activation_scheme& activations) {
@@ -152,12 +158,7 @@ inline recipe chosen(recipe base, const recipe_options& o) {
 
 /// Signs in groups, with the mean of each.
 constexpr scheme binary_groups(std::size_t group) {
-    return {.bits = 1,
-            .codes = code_set::sign_mean,
-            .reach = granularity::group,
-            .group = group,
-            .scales = scale_type::f16,
-            .zeros = zero_type::real};
+    return in_groups(1, group, scale_type::f16, code_set::sign_mean, zero_type::real);
 }
 
 /// One bit for four fifths of the input channels, four bits for the others.
@@ -267,28 +268,17 @@ inline constexpr named_recipe all_recipes[] = {
 
 /// Codes in groups with an f16 scale and an integer zero.
 constexpr scheme zero_groups(int bits, std::size_t group) {
-    return {.bits = bits,
-            .codes = code_set::zero_point,
-            .reach = granularity::group,
-            .group = group,
-            .scales = scale_type::f16,
-            .zeros = zero_type::integer};
+    return in_groups(bits, group, scale_type::f16, code_set::zero_point, zero_type::integer);
 }
 
 /// Codes in groups with one f16 scale; below 4 bits, where symmetric codes waste the most, with an integer zero too.
 constexpr scheme plain_groups(int bits, std::size_t group) {
-    return bits < 4 ? zero_groups(bits, group)
-                    : scheme{.bits = bits, .reach = granularity::group, .group = group, .scales = scale_type::f16};
+    return bits < 4 ? zero_groups(bits, group) : in_groups(bits, group, scale_type::f16);
 }
 
 /// Codes in groups with a scale and a real zero, 8 bits each.
 constexpr scheme real_groups(int bits, std::size_t group) {
-    return {.bits = bits,
-            .codes = code_set::zero_point,
-            .reach = granularity::group,
-            .group = group,
-            .scales = scale_type::codes8,
-            .zeros = zero_type::real};
+    return in_groups(bits, group, scale_type::codes8, code_set::zero_point, zero_type::real);
 }
 
 }  // namespace detail

@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -42,6 +43,7 @@ inline namespace QUELL_BASELINE {
 /// every
 ///          compiler, instruction set and thread count.
 struct awq {
+    static constexpr std::string_view name = "awq";
     int grid = 20;
     int candidates = 10;
 
@@ -98,11 +100,6 @@ private:
         std::transform(values.begin(), values.end(), clamped.begin(),
                        [limit](float v) { return std::clamp(v, -limit, limit); });
         return clamped;
-    }
-
-    [[nodiscard]] static value_range range_with_zero(std::span<const float> values) {
-        const auto [low, high] = std::minmax_element(values.begin(), values.end());
-        return {std::min(*low, 0.0F), std::max(*high, 0.0F)};
     }
 
     void put_errors(std::span<const float> values, std::span<const float> clamped, const affine& a,

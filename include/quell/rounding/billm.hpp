@@ -21,6 +21,7 @@
 #include <limits>
 #include <numeric>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,7 @@ inline namespace QUELL_BASELINE {
 ///          numbers of columns are tried, not all.
 /// Oracle   reference::billm (tests/reference/billm.hpp).
 struct billm {
+    static constexpr std::string_view name = "billm";
     std::size_t most_columns = 48;  ///< salient ones in a block
     double damping = 0.01;
 
@@ -118,9 +120,7 @@ template <typename Error>
 /// The best number of salient columns: those, and apart from them the others, both binarized twice.
 inline void choose_salient(const billm& options, const scheme& form, matrix_view<const double> open,
                            std::span<const double> scores, const executor& threads, billm_block& decided) {
-    std::vector<std::size_t> order(open.cols());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
+    const std::vector<std::size_t> order = ranked(scores);
     double least = std::numeric_limits<double>::infinity();
     for (const std::size_t count : {1U, 2U, 3U, 4U, 6U, 8U, 12U, 16U, 24U, 32U, 48U}) {
         if (count > std::min(options.most_columns, open.cols())) {
@@ -191,12 +191,7 @@ inline result<simulated> billm::simulate(matrix_view<const float> w, const schem
     QUELL_TRY(const hessian_factor f, factor_hessian(known, w.cols(), {.damping = damping}, threads));
     const std::size_t n = w.cols();
     const std::size_t length = std::max<std::size_t>(group_length(form, n), 1);
-    matrix<double> values(w.rows(), n);
-    for (std::size_t r = 0; r < w.rows(); ++r) {
-        for (std::size_t c = 0; c < n; ++c) {
-            values(r, c) = f.dead[c] ? 0.0 : static_cast<double>(w(r, c));
-        }
-    }
+    matrix<double> values = detail::in_factor_order(w, f);
     simulated s{.values = {w.rows(), n}, .stored = {}};
     matrix<double> errors(w.rows(), std::min(length, n));
     for (std::size_t begin = 0; begin < n; begin += length) {

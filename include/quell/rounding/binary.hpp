@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace quell::rounding {
@@ -68,16 +69,8 @@ struct binary_levels {
     if (form.bits != 1 || (!plain && !with_mean)) {
         return error{errc::unsupported, "binary rounding takes one bit, signs with a scale and perhaps a mean"};
     }
-    if (form.reach != granularity::channel && form.reach != granularity::group) {
-        return error{errc::unsupported, "the scales of a weight reach over a channel or a group"};
-    }
-    if (form.reach == granularity::group && form.group == 0) {
-        return error{errc::bad_shape, "a group of 0 weights"};
-    }
-    if (form.scales == scale_type::codes8) {
-        return error{errc::unsupported, "two-level scales; f32, f16 and bf16 are possible"};
-    }
-    return {};
+    QUELL_TRY_VOID(check_reach(form));
+    return check_plain_scales(form);
 }
 
 /// Every weight to the nearer level of its group.
@@ -86,6 +79,7 @@ struct binary_levels {
 /// Errors   those of check_binary_form; errc::bad_value for a weight that is not finite, by row and column.
 /// Oracle   reference::binarize (tests/reference/binary.hpp): the same codes, scales and means.
 struct binary {
+    static constexpr std::string_view name = "binary";
     [[nodiscard]] result<quantized> solve(matrix_view<const float> w, const scheme& form, const input_knowledge& = {},
                                           const executor& threads = {}) const {
         QUELL_TRY_VOID(check_binary_form(form));

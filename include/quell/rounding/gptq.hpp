@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,7 @@ enum class clip_weighting : std::uint8_t {
 /// on
 ///          every compiler, instruction set and thread count.
 struct gptq {
+    static constexpr std::string_view name = "gptq";
     clip_search clip = {};
     clip_weighting weighting = clip_weighting::none;
     hessian_options hessian = {};
@@ -81,14 +83,13 @@ public:
           q_(q),
           first_(first),
           length_(group_length(q.form, q.in_features())),
-          w_(count, q.in_features()),
           errors_(count, std::min(problem.options.block, q.in_features())),
           values_(std::min(length_, q.in_features())),
           room_(values_.size()),
           fitter_(problem.options.fit, q.form, values_.size()) {}
 
     void solve(matrix_view<const float> w) {
-        load(w);
+        w_ = in_factor_order(w, problem_.hessian);
         choose_units(w);
         toward_noise(w_.view(), problem_.hessian, problem_.u_transposed.view());
         if (problem_.fixed_scales) {
@@ -108,23 +109,15 @@ public:
     }
 
 private:
-    void load(matrix_view<const float> w) {
-        for (std::size_t r = 0; r < w_.rows(); ++r) {
-            for (std::size_t i = 0; i < w_.cols(); ++i) {
-                w_(r, i) = problem_.hessian.dead[i] ? 0.0 : static_cast<double>(w(r, problem_.hessian.order[i]));
-            }
-        }
-    }
-
     /// Scales of 8 bits count units that are fixed before the first group is fitted: with room for one that grows.
     void choose_units(matrix_view<const float> w) {
         for (std::size_t r = 0; r < w.rows() && is_real(); ++r) {
-            double largest = 0.0;
+            std::vector<double> scales;
             for (std::size_t begin = 0; begin < w.cols(); begin += length_) {
                 const std::span<const float> group = w.row(r).subspan(begin, std::min(length_, w.cols() - begin));
-                largest = std::max(largest, spanning_scale(q_.form, real_range(q_.form, group)));
+                scales.push_back(1.25 * spanning_scale(q_.form, real_range(q_.form, group)));
             }
-            units_.push_back(scale_unit(largest > 0.0 ? static_cast<float>(largest * 1.25) : 1.0F));
+            units_.push_back(unit_for(scales));
         }
     }
 

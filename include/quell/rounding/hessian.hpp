@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,6 +46,14 @@ struct hessian_factor {
     double damping = 0.0;                 ///< what was added to the diagonal besides
 };
 
+/// Columns by falling score; equals stay in their order.
+[[nodiscard]] inline std::vector<std::size_t> ranked(std::span<const double> scores) {
+    std::vector<std::size_t> order(scores.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
+    return order;
+}
+
 namespace detail {
 
 [[nodiscard]] inline result<void> check_gram(const input_knowledge& known, std::size_t in_features) {
@@ -66,13 +75,11 @@ namespace detail {
 }
 
 [[nodiscard]] inline std::vector<std::size_t> order_of(matrix_view<const double> gram, column_order wanted) {
-    std::vector<std::size_t> order(gram.rows());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    if (wanted == column_order::activation) {
-        std::stable_sort(order.begin(), order.end(),
-                         [&](std::size_t a, std::size_t b) { return gram(a, a) > gram(b, b); });
+    std::vector<double> energy(gram.rows(), 0.0);
+    for (std::size_t j = 0; j < energy.size() && wanted == column_order::activation; ++j) {
+        energy[j] = gram(j, j);
     }
-    return order;
+    return ranked(energy);  // in natural order all are equal
 }
 
 struct diagonal_terms {
@@ -130,6 +137,17 @@ struct diagonal_terms {
         }
         damping = damping > 0.0 ? 10.0 * damping : 0.01;
     }
+}
+
+/// Rows of a weight in the factor's order; what dead inputs are multiplied by becomes 0.
+[[nodiscard]] inline matrix<double> in_factor_order(matrix_view<const float> w, const hessian_factor& f) {
+    matrix<double> ordered(w.rows(), w.cols());
+    for (std::size_t r = 0; r < w.rows(); ++r) {
+        for (std::size_t i = 0; i < w.cols(); ++i) {
+            ordered(r, i) = f.dead[i] ? 0.0 : static_cast<double>(w(r, f.order[i]));
+        }
+    }
+    return ordered;
 }
 
 }  // namespace detail

@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace quell::rounding {
@@ -76,6 +77,7 @@ inline constexpr float least_error = 0x1p-20F;
 /// Oracle   reference::hqq_group (tests/reference/hqq.hpp): std::pow in double. The codes are the same on every
 ///          compiler, instruction set and thread count.
 struct hqq {
+    static constexpr std::string_view name = "hqq";
     int iterations = 20;
     float beta = 10.0F;
     float kappa = 1.01F;  ///< beta grows by it in each step

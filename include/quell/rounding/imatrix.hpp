@@ -17,6 +17,7 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace quell::rounding {
@@ -32,6 +33,7 @@ inline namespace QUELL_BASELINE {
 /// Oracle   reference::weighted_error (tests/reference/weighted_fit.hpp). The codes are the same on every compiler,
 ///          instruction set and thread count.
 struct imatrix {
+    static constexpr std::string_view name = "imatrix";
     weighted_fit fit = {};
 
     [[nodiscard]] static constexpr bool needs_importance() { return true; }

@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,7 @@ inline namespace QUELL_BASELINE {
 /// Source   PB-LLM, arXiv 2310.00034, and its code. Differs: mean and scale are those of the binary weights alone.
 /// Oracle   reference::masked_binary (tests/reference/masked_binary.hpp).
 struct masked_binary {
+    static constexpr std::string_view name = "masked-binary";
     scheme high = {.bits = 8,
                    .codes = code_set::zero_point,
                    .reach = granularity::channel,
@@ -118,12 +120,7 @@ inline result<simulated> masked_binary::simulate(matrix_view<const float> w, con
     QUELL_TRY(const hessian_factor f, factor_hessian(known, w.cols(), {.damping = damping}, threads));
     QUELL_TRY(const matrix<double> scores, detail::score_weights(by, w, form, known.gram, f, threads));
     matrix<std::uint8_t> mask(w.rows(), w.cols());
-    matrix<double> values(w.rows(), w.cols());
-    for (std::size_t r = 0; r < w.rows(); ++r) {
-        for (std::size_t c = 0; c < w.cols(); ++c) {
-            values(r, c) = f.dead[c] ? 0.0 : static_cast<double>(w(r, c));
-        }
-    }
+    matrix<double> values = detail::in_factor_order(w, f);
     std::vector<binary_levels> levels(w.rows());
     const auto prepare = [&](std::size_t begin, std::size_t end) {
         detail::select_weights(scores.view(), share, begin, end, mask);

@@ -25,7 +25,7 @@ inline namespace QUELL_BASELINE {
     if (form.codes != code_set::zero_point || form.zeros != zero_type::real) {
         return error{errc::unsupported, "the solver takes codes with a real zero"};
     }
-    return check_reach(form);
+    return check_codes(form);
 }
 
 /// Whether zero must have a code: zeros of 8 bits lie within the codes.
@@ -37,8 +37,11 @@ inline namespace QUELL_BASELINE {
 ///
 /// Requires values that are not empty.
 [[nodiscard]] inline value_range real_range(const scheme& form, std::span<const float> values) {
+    if (is_anchored(form)) {
+        return range_with_zero(values);
+    }
     const auto [low, high] = std::minmax_element(values.begin(), values.end());
-    return is_anchored(form) ? value_range{std::min(*low, 0.0F), std::max(*high, 0.0F)} : value_range{*low, *high};
+    return {*low, *high};
 }
 
 /// The scale at which the codes span the range, before it is stored; 0 where all values are 0.

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <span>
+#include <string_view>
 
 namespace quell::rounding {
 inline namespace QUELL_BASELINE {
@@ -23,6 +24,7 @@ inline namespace QUELL_BASELINE {
 /// Cost     out * in * candidates, of which pruning leaves a tenth (8 bits, whole rows) to a half (4 bits).
 /// Oracle   reference::rtn (tests/reference/rtn.hpp): without a search the same codes and scales.
 struct rtn {
+    static constexpr std::string_view name = "rtn";
     clip_search clip;
 
     [[nodiscard]] result<quantized> solve(matrix_view<const float> w, const scheme& form,

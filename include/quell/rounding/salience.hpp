@@ -17,8 +17,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <numeric>
-#include <span>
 #include <vector>
 
 namespace quell::rounding {
@@ -103,14 +101,6 @@ template <typename Square>
         std::transform(scores.begin(), scores.end(), inverse.begin(), scores.begin(), std::divides<>{});
     }
     return scores;
-}
-
-/// Columns by falling score; equals stay in their order.
-[[nodiscard]] inline std::vector<std::size_t> ranked(std::span<const double> scores) {
-    std::vector<std::size_t> order(scores.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
-    return order;
 }
 
 }  // namespace QUELL_BASELINE

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 
 namespace quell::rounding {
 inline namespace QUELL_BASELINE {
@@ -25,6 +26,12 @@ struct value_range {
     float low = 0.0F;
     float high = 0.0F;
 };
+
+/// Requires values that are not empty.
+[[nodiscard]] inline value_range range_with_zero(std::span<const float> values) {
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    return {std::min(*low, 0.0F), std::max(*high, 0.0F)};
+}
 
 namespace detail {
 

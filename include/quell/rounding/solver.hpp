@@ -85,13 +85,10 @@ template <typename S>
     }
 }
 
-/// 2 to 8 bits, per channel or group.
+/// Scales per channel or group.
 ///
 /// Errors   errc::unsupported or errc::bad_shape, naming what does not fit.
 [[nodiscard]] inline result<void> check_reach(const scheme& form) {
-    if (form.bits < 2 || form.bits > 8) {
-        return error{errc::unsupported, std::to_string(form.bits) + "-bit integer codes; 2 to 8 bits are possible"};
-    }
     if (form.reach != granularity::channel && form.reach != granularity::group) {
         return error{errc::unsupported, "the scales of a weight reach over a channel or a group"};
     }
@@ -99,6 +96,26 @@ template <typename S>
         return error{errc::bad_shape, "a group of 0 weights"};
     }
     return {};
+}
+
+/// Scales that are stored as floats of some width, each by itself.
+///
+/// Errors   errc::unsupported.
+[[nodiscard]] inline result<void> check_plain_scales(const scheme& form) {
+    if (form.scales == scale_type::codes8) {
+        return error{errc::unsupported, "two-level scales; f32, f16 and bf16 are possible"};
+    }
+    return {};
+}
+
+/// 2 to 8 bits, per channel or group.
+///
+/// Errors   errc::unsupported or errc::bad_shape, naming what does not fit.
+[[nodiscard]] inline result<void> check_codes(const scheme& form) {
+    if (form.bits < 2 || form.bits > 8) {
+        return error{errc::unsupported, std::to_string(form.bits) + "-bit integer codes; 2 to 8 bits are possible"};
+    }
+    return check_reach(form);
 }
 
 /// Integers of 2 to 8 bits, per channel or group, with a scale that is a plain float of some width.
@@ -110,10 +127,8 @@ template <typename S>
     if (!symmetric && !with_zero) {
         return error{errc::unsupported, "integer rounding takes symmetric codes or codes with an integer zero"};
     }
-    if (form.scales == scale_type::codes8) {
-        return error{errc::unsupported, "two-level scales; f32, f16 and bf16 are possible"};
-    }
-    return check_reach(form);
+    QUELL_TRY_VOID(check_plain_scales(form));
+    return check_codes(form);
 }
 
 /// Errors   errc::bad_shape, errc::bad_value.

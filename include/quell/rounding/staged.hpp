@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -51,6 +52,7 @@ enum class first_stage : std::uint8_t {
 /// every
 ///          compiler, instruction set and thread count for a given Gram matrix.
 struct staged {
+    static constexpr std::string_view name = "staged";
     scheme high = {.bits = 4,
                    .codes = code_set::zero_point,
                    .reach = granularity::group,
@@ -100,16 +102,14 @@ public:
         : problem_(problem),
           q_(q),
           first_(first),
-          target_(count, q.in_features()),
-          open_(count, q.in_features()),
           values_(count, q.in_features()),
           changes_(count, staged_problem::longest_block),
           room_(std::max<std::size_t>(problem.high.length, 1)) {}
 
     /// `start` is where the first sweep begins, `w` what the codes are to stand for.
     void solve(matrix_view<const float> w, matrix_view<const float> start) {
-        load(w, target_);
-        load(start, open_);
+        target_ = in_factor_order(w, problem_.factor);
+        open_ = in_factor_order(start, problem_.factor);
         for_blocks([&](const column_part& part, std::size_t begin, std::size_t end) { sweep(part, begin, end); });
         if (problem_.options.rounds > 0) {
             measure_slopes();
@@ -120,15 +120,6 @@ public:
     }
 
 private:
-    void load(matrix_view<const float> from, matrix<double>& to) const {
-        const hessian_factor& f = problem_.factor;
-        for (std::size_t r = 0; r < to.rows(); ++r) {
-            for (std::size_t i = 0; i < to.cols(); ++i) {
-                to(r, i) = f.dead[i] ? 0.0 : static_cast<double>(from(r, f.order[i]));
-            }
-        }
-    }
-
     /// Calls f for blocks of at most longest_block columns, none of which reaches over a group.
     template <typename F>
     void for_blocks(const F& f) {
