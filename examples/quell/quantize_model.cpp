@@ -20,6 +20,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
 #include <fstream>
 #include <memory>
 #include <span>
@@ -191,11 +194,34 @@ result<void> exempt_spikes(const transformer::model& base, const transformer::pr
     return tried ? result<void>() : tried.error();
 }
 
+/// A word for model and calibration text: a hash of the tokens and of a row of each weight.
+std::string subject_of(const transformer::model& m, std::span<const std::int32_t> ids) {
+    std::uint64_t hash = 14695981039346656037U;  // FNV-1a
+    const auto mix = [&](std::span<const std::byte> bytes) {
+        for (const std::byte b : bytes) {
+            hash = (hash ^ std::to_integer<std::uint64_t>(b)) * 1099511628211U;
+        }
+    };
+    mix(std::as_bytes(ids));
+    for (const transformer::block& b : m.blocks) {
+        transformer::for_each_linear(b, [&](const quell::quant::linear& l) {
+            const quell::matrix<float> w = quell::quant::weight(l);
+            mix(std::as_bytes(std::span(w.row(w.rows() / 2))));
+        });
+    }
+    char text[17];
+    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+    return text;
+}
+
 /// A survey goes on where an earlier one stopped, and is kept as it grows.
-quell::model::allocate_options allocation_options(const transformer::model& base, const quantize_setup& setup) {
+quell::model::allocate_options allocation_options(const transformer::model& base,
+                                                  std::span<const std::int32_t> calibration,
+                                                  const quantize_setup& setup) {
     quell::model::allocate_options options{.threads = setup.threads,
                                            .progress = setup.progress,
-                                           .size = {.parameters = parameters(base), .fixed_bytes = small_bytes(base)}};
+                                           .size = {.parameters = parameters(base), .fixed_bytes = small_bytes(base)},
+                                           .subject = subject_of(base, calibration)};
     if (setup.survey != nullptr) {
         options.known = *setup.survey;
         options.keep = [&setup](const quell::model::model_survey& found) -> result<void> {
@@ -261,7 +287,7 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
     lend_propagation(engine, base, calibration, setup.context, setup.threads, prefix);
     if (how.allocates()) {
         lend_trials(engine, base, calibration, setup.context, setup.threads);
-        QUELL_TRY(plan, how.plan_for(engine, allocation_options(base, setup)));
+        QUELL_TRY(plan, how.plan_for(engine, allocation_options(base, calibration, setup)));
     }
     if (setup.strict) {
         QUELL_TRY_VOID(refuse_fallbacks(plan));

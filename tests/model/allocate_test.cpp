@@ -279,6 +279,25 @@ TEST(AllocateModel, GoesOnFromASurveyAndNeedsNoSecondOne) {
     EXPECT_FALSE(model::survey_from_text("{\"sites\": 3}", "survey.json"));
 }
 
+TEST(AllocateModel, SurveysOfSomethingElseAreRefused) {
+    tall_engine lender;
+    const model::engine source = lender.lend_predictions();
+    model::model_survey kept;
+    const auto keep = [&](const model::model_survey& s) -> result<void> {
+        kept = s;
+        return {};
+    };
+    (void)planned(source, "auto-6.5", {.subject = "this model", .keep = keep});
+    const auto refuses = [&](const std::string& subject) {
+        const auto decided = make_plan(source, *quant::find_recipe("auto-6.5"), {.subject = subject, .known = kept});
+        return !decided && decided.error().code == errc::bad_value;
+    };
+    EXPECT_FALSE(refuses("this model"));
+    EXPECT_TRUE(refuses("another one"));
+    kept.forms.pop_back();
+    EXPECT_TRUE(refuses("this model"));
+}
+
 TEST(AllocateModel, PlansAreCarriedOutWithTheirTables) {
     tall_engine lender;
     const model::engine source = lender.lend_predictions();

@@ -248,8 +248,8 @@ TEST(PlanJson, KnowsTheOptionsOfGptq) {
     EXPECT_EQ(status_after("gptq-w4a8-g128", {{R"("clip_candidates": 80)", R"("clip_candidates": 0)"}})
                   .rfind(site + "a clip search", 0),
               0U);
-    EXPECT_EQ(status_of({{R"("inputs": "full_precision")", R"("inputs": "propagated")"}}), "");
-    EXPECT_EQ(status_of({{R"("strength": 1.0)", R"("strength": 1.5)"}}),
+    EXPECT_EQ(status_after("gptq-w4a8-g128", {{R"("inputs": "full_precision")", R"("inputs": "propagated")"}}), "");
+    EXPECT_EQ(status_after("gptq-w4a8-g128", {{R"("strength": 1.0)", R"("strength": 1.5)"}}),
               "plan: calibration takes a strength in 0 ... 1 and a damping in 0 ... 1000");
 }
 

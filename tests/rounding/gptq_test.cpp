@@ -227,7 +227,7 @@ TEST(Gptq, RaisesTheDampingUntilTheFactorExists) {
         h(0, 0) = h(1, 1) = 1.0;
         h(0, 1) = h(1, 0) = 1.0 - eigenvalue;
         const auto f = rounding::factor_hessian({.gram = h.view()}, 2, {});
-        return f ? f->damping : -1.0;
+        return f ? (*f)->damping : -1.0;
     };
     EXPECT_GT(mean, 0.0);
     EXPECT_EQ(damping_with(0.0), 0.01);
@@ -235,6 +235,27 @@ TEST(Gptq, RaisesTheDampingUntilTheFactorExists) {
     EXPECT_DOUBLE_EQ(damping_with(-0.5), 1.0);
     EXPECT_DOUBLE_EQ(damping_with(-5.0), 10.0);
     EXPECT_EQ(damping_with(-20.0), -1.0);
+}
+
+TEST(Gptq, AFactorThatIsKeptGivesTheSameCodes) {
+    const matrix<double> gram = gram_of(24, 60, 1);
+    const matrix<float> w = random_matrix(6, 24, 2);
+    const rounding::gptq solver{.hessian = {.order = rounding::column_order::activation}};
+    rounding::factor_memo memo;
+    const scheme rows{.bits = 3, .reach = granularity::channel};
+    const auto plain = solver.solve(w.view(), rows, {.gram = gram.view()});
+    for (int time = 0; time < 2; ++time) {
+        const auto again = solver.solve(w.view(), rows, {.gram = gram.view(), .memo = &memo});
+        ASSERT_TRUE(plain && again);
+        EXPECT_TRUE(std::equal(plain->codes.elements().begin(), plain->codes.elements().end(),
+                               again->codes.elements().begin()));
+    }
+    const auto kept = memo.find(solver.hessian);
+    ASSERT_NE(kept, nullptr);
+    EXPECT_EQ(*rounding::factor_hessian({.gram = gram.view(), .memo = &memo}, 24, solver.hessian), kept);
+    EXPECT_NE(*rounding::factor_hessian({.gram = gram.view(), .memo = &memo}, 24, {.damping = 0.5}), kept);
+    memo.forget();
+    EXPECT_EQ(memo.find(solver.hessian), nullptr);
 }
 
 /// The mean over rounded inputs of the squared output error, in closed form: tr((V - W) G (V - W)^T) + lambda |V|^2.

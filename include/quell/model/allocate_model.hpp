@@ -51,6 +51,8 @@ struct site_survey {
 /// Everything that an allocation needs to know of a model; it does not depend on the budget. The linears in the order
 /// of the graph, and at last the head.
 struct model_survey {
+    std::string subject = {};             ///< model and calibration text, as allocate_options::subject names them
+    std::vector<std::string> forms = {};  ///< labels of survey_forms
     std::vector<site_survey> sites = {};
 
     [[nodiscard]] const site_survey* find(const std::string& name) const {
@@ -59,13 +61,23 @@ struct model_survey {
     }
 };
 
-/// The forms among which the allocation chooses, the smallest first: whole rows, since every input is rotated.
-inline constexpr std::array<scheme, 6> survey_forms = {{{.bits = 2, .reach = granularity::channel},
+/// The forms among which the allocation chooses. Every input is rotated, so whole rows do; groups, whose zeros the
+/// solver fits, are steps between the few bits where a step is large.
+inline constexpr std::array<scheme, 9> survey_forms = {{{.bits = 2, .reach = granularity::channel},
+                                                        quant::ladder_form({"", 2, 64}),
                                                         {.bits = 3, .reach = granularity::channel},
+                                                        quant::ladder_form({"", 3, 64}),
                                                         {.bits = 4, .reach = granularity::channel},
+                                                        quant::ladder_form({"", 4, 64}),
                                                         {.bits = 5, .reach = granularity::channel},
                                                         {.bits = 6, .reach = granularity::channel},
                                                         {.bits = 8, .reach = granularity::channel}}};
+
+/// Such as "4 bits" and "3 bits in groups of 64".
+[[nodiscard]] inline std::string survey_label(const scheme& form) {
+    return std::to_string(form.bits) + " bits" +
+           (form.reach == granularity::group ? " in groups of " + std::to_string(form.group) : "");
+}
 
 /// What a budget for the whole model must know of what the graph does not show.
 struct model_size {
@@ -77,7 +89,8 @@ struct allocate_options {
     executor threads = {};
     progress_callback progress = {};
     model_size size = {};
-    model_survey known = {};  ///< what an earlier run found out; the rest is surveyed
+    std::string subject = {};  ///< what a survey is of, for one that is kept: any word that another model does not have
+    model_survey known = {};   ///< what an earlier run found out; the rest is surveyed
     std::function<result<void>(const model_survey&)> keep =
         {};  ///< called whenever there is more, so that it can be stored
 };
@@ -85,7 +98,18 @@ struct allocate_options {
 namespace detail {
 
 /// Index into survey_forms of the form that is tried on the whole model.
-inline constexpr std::size_t trial_form = 2;
+inline constexpr std::size_t trial_form = 4;
+
+[[nodiscard]] inline std::vector<std::string> survey_labels() {
+    std::vector<std::string> labels(survey_forms.size());
+    std::transform(survey_forms.begin(), survey_forms.end(), labels.begin(), survey_label);
+    return labels;
+}
+
+/// Rows by clip search, groups by fitted scales and zeros.
+[[nodiscard]] inline quant::any_solver solver_for(const scheme& form, const quant::any_solver& of_rows) {
+    return form.zeros == zero_type::real ? quant::any_solver{quant::detail::fitted_gptq()} : of_rows;
+}
 
 /// Every `step`-th row.
 [[nodiscard]] inline matrix<float> rows_of(matrix_view<const float> w, std::size_t step) {
@@ -111,7 +135,10 @@ public:
     static constexpr std::size_t most_rows = 96;
 
     surveyor(const engine& source, const plan& decided, const allocate_options& options)
-        : source_(source), decided_(decided), options_(options) {}
+        : source_(source), decided_(decided), options_(options) {
+        survey_.subject = options.subject;
+        survey_.forms = survey_labels();
+    }
 
     result<void> look(const considered_weight& seen) {
         const bool is_table = seen.site == source_.graph.sites.size();
@@ -140,7 +167,8 @@ private:
         const matrix<float> sample = rows_of(seen.w, std::max<std::size_t>(seen.w.rows() / most_rows, 1));
         std::vector<double> errors;
         for (const scheme& form : survey_forms) {
-            QUELL_TRY(const quantized codes, solver.solve(sample.view(), form, seen.known, options_.threads));
+            QUELL_TRY(const quantized codes,
+                      solver_for(form, solver).solve(sample.view(), form, seen.known, options_.threads));
             errors.push_back(cost.of(sample.view(), dequantize(codes).view()));
         }
         QUELL_TRY(const double divergence, try_form(seen, solver, survey_forms[trial_form]));
@@ -176,6 +204,10 @@ private:
 /// The survey of every linear that the plan rounds, and of the head.
 [[nodiscard]] inline result<model_survey> survey(const engine& source, const plan& decided,
                                                  const allocate_options& options) {
+    const bool is_of_this = options.known.subject == options.subject && options.known.forms == survey_labels();
+    if (!options.known.sites.empty() && !is_of_this) {
+        return error{errc::bad_value, "the survey is of another model, another calibration text or other forms"};
+    }
     const auto is_known = [&](const std::string& name) { return options.known.find(name) != nullptr; };
     if (is_known(source.graph.stream.head) &&
         std::all_of(decided.sites.begin(), decided.sites.end(),
@@ -208,7 +240,7 @@ struct surveyed_item {
         return options;
     }
     [[nodiscard]] std::string reason(std::size_t form) const {
-        return std::to_string(survey_forms[form].bits) + " bits: a divergence of " +
+        return survey_label(survey_forms[form]) + ": a divergence of " +
                report::number_text(found->divergences[form], 3) + " in " + std::to_string(bytes(form)) + " bytes";
     }
 };
@@ -284,6 +316,7 @@ struct surveyed_item {
         if (!s.is_float()) {
             const std::size_t form = best->chosen[next];
             s.weights = survey_forms[form];
+            s.solver = solver_for(s.weights, s.solver);
             s.score = items[next].found->divergences[form];
             s.reason = items[next].reason(form);
             ++next;

@@ -23,6 +23,7 @@
 #include "quell/quant/make_linear.hpp"
 #include "quell/quant/rounded_weight.hpp"
 #include "quell/quant/transform_choice.hpp"
+#include "quell/rounding/hessian.hpp"
 #include "quell/stats/finite.hpp"
 #include "quell/transforms/folding.hpp"
 #include "quell/transforms/hadamard.hpp"
@@ -416,15 +417,18 @@ private:
         if (propagation_) {
             rounding::input_knowledge known = propagation_->known();
             known.gram = known.gram.block(rank, rank, known.gram.rows() - rank, known.gram.cols() - rank);
+            known.memo = rank > 0 ? nullptr : known.memo;  // it has factors of the whole matrix
             return known;
         }
         if (gram_of_ != i) {
             gram_ = records_[i].gram->sum(options_.threads);
             changes_[i].apply_to_gram(gram_, options_.threads);
+            memo_.forget();
             gram_of_ = i;
         }
         return {.gram = std::as_const(gram_).view().block(rank, rank, gram_.rows() - rank, gram_.cols() - rank),
-                .tokens = records_[i].gram->count()};
+                .tokens = records_[i].gram->count(),
+                .memo = &memo_};
     }
 
     /// Behind the last site that reads the input of site s.
@@ -493,6 +497,7 @@ private:
     buffer<float> importance_;  ///< of one input at a time
     matrix<double> gram_;       ///< of one input at a time
     std::optional<std::size_t> gram_of_;
+    rounding::factor_memo memo_;  ///< of gram_
     quantized_model model_;
     std::size_t finished_ = 0;
 };

@@ -12,6 +12,7 @@
 #include "quell/model/calibrate.hpp"
 #include "quell/model/engine.hpp"
 #include "quell/quant/concepts.hpp"
+#include "quell/rounding/hessian.hpp"
 #include "quell/rounding/propagated_target.hpp"
 #include "quell/rounding/solver.hpp"
 #include "quell/stats/gram.hpp"
@@ -49,15 +50,18 @@ public:
         change.apply_to_gram(gram_, threads_);
         change.apply_to_gram(shift_, threads_);
         tokens_ = gram.count();
+        memo_.forget();
         input_ = input;
         return {};
     }
 
     /// Of the input looked at last. Shapes   gram [in, in].
-    [[nodiscard]] rounding::input_knowledge known() const { return {.gram = gram_.view(), .tokens = tokens_}; }
+    [[nodiscard]] rounding::input_knowledge known() {
+        return {.gram = std::as_const(gram_).view(), .tokens = tokens_, .memo = &memo_};
+    }
 
     /// The weight that brings the outputs back to those of the float model.
-    [[nodiscard]] result<matrix<float>> target(matrix_view<const float> w) const {
+    [[nodiscard]] result<matrix<float>> target(matrix_view<const float> w) {
         return rounding::propagated_target(w, shift_.view(), known(), rule_, threads_);
     }
 
@@ -115,6 +119,7 @@ private:
     matrix<double> gram_;
     matrix<double> shift_;
     std::uint64_t tokens_ = 0;
+    rounding::factor_memo memo_;
     std::vector<std::pair<std::size_t, matrix<float>>> rounded_;  ///< of the layer that is at work
 };
 

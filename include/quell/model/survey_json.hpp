@@ -29,6 +29,8 @@ requires(std::same_as<std::remove_const_t<Survey>, site_survey>) void fields(Vis
 
 template <typename Visit, typename Survey>
 requires(std::same_as<std::remove_const_t<Survey>, model_survey>) void fields(Visit& visit, Survey& found) {
+    visit("subject", found.subject);
+    visit("forms", found.forms);
     visit("sites", found.sites);
 }
 

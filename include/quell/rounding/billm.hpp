@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <span>
 #include <string_view>
@@ -188,7 +189,9 @@ inline result<simulated> billm::simulate(matrix_view<const float> w, const schem
     QUELL_EXPECTS(most_columns > 0, "some salient columns");
     QUELL_TRY_VOID(check_binary_form(form));
     QUELL_TRY_VOID(stats::check_finite(w));
-    QUELL_TRY(const hessian_factor f, factor_hessian(known, w.cols(), {.damping = damping}, threads));
+    QUELL_TRY(const std::shared_ptr<const hessian_factor> factor,
+              factor_hessian(known, w.cols(), {.damping = damping}, threads));
+    const hessian_factor& f = *factor;
     const std::size_t n = w.cols();
     const std::size_t length = std::max<std::size_t>(group_length(form, n), 1);
     matrix<double> values = detail::in_factor_order(w, f);

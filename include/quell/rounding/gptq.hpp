@@ -19,6 +19,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -70,7 +71,7 @@ namespace detail {
 struct gptq_problem {
     const gptq& options;
     bool fixed_scales;
-    hessian_factor hessian = {};
+    std::shared_ptr<const hessian_factor> factor = {};
     matrix<double> u_transposed = {};  ///< empty without noise
     buffer<float> clip_weights = {};   ///< [in] by column, in 0 ... 1; empty: none
 };
@@ -89,9 +90,9 @@ public:
           fitter_(problem.options.fit, q.form, values_.size()) {}
 
     void solve(matrix_view<const float> w) {
-        w_ = in_factor_order(w, problem_.hessian);
+        w_ = in_factor_order(w, *problem_.factor);
         choose_units(w);
-        toward_noise(w_.view(), problem_.hessian, problem_.u_transposed.view());
+        toward_noise(w_.view(), *problem_.factor, problem_.u_transposed.view());
         if (problem_.fixed_scales) {
             find_all_scales();
         }
@@ -103,7 +104,7 @@ public:
             }
             linalg::subtract_product(w_.view().block(0, end, w_.rows(), n - end),
                                      errors_.view().block(0, 0, w_.rows(), end - begin),
-                                     problem_.hessian.u.view().block(begin, end, end - begin, n - end));
+                                     problem_.factor->u.view().block(begin, end, end - begin, n - end));
             begin = end;
         }
     }
@@ -126,7 +127,7 @@ private:
     void find_all_scales() {
         std::vector<std::size_t> position(w_.cols());
         for (std::size_t i = 0; i < position.size(); ++i) {
-            position[problem_.hessian.order[i]] = i;
+            position[problem_.factor->order[i]] = i;
         }
         for (std::size_t r = 0; r < w_.rows(); ++r) {
             for (std::size_t begin = 0; begin < w_.cols(); begin += length_) {
@@ -175,7 +176,7 @@ private:
             if (!problem_.fixed_scales && i % length_ == 0) {
                 find_scale(r, i, [&](std::size_t column) { return row[column]; });
             }
-            const std::span<const double> u = problem_.hessian.u.row(i);
+            const std::span<const double> u = problem_.factor->u.row(i);
             const double error = (row[i] - static_cast<double>(round(r, i))) / u[i];
             errors_(r, i - begin) = error;
             for (std::size_t j = i + 1; j < end; ++j) {
@@ -186,7 +187,7 @@ private:
 
     /// Rounds one weight and returns its new value.
     float round(std::size_t r, std::size_t position) {
-        const std::size_t column = problem_.hessian.order[position];
+        const std::size_t column = problem_.factor->order[position];
         const std::size_t g = column / length_;
         const affine a{q_.scales(first_ + r, g), q_.form.zeros == zero_type::none ? 0.0F : q_.zeros(first_ + r, g)};
         const auto v = static_cast<float>(w_(r, position));
@@ -246,10 +247,10 @@ inline result<quantized> gptq::solve(matrix_view<const float> w, const scheme& f
     QUELL_TRY_VOID(check_order(form));
     QUELL_TRY_VOID(stats::check_finite(w));
     detail::gptq_problem problem{.options = *this, .fixed_scales = static_groups || form.reach == granularity::channel};
-    QUELL_TRY(problem.hessian, factor_hessian(known, w.cols(), hessian, threads));
-    problem.clip_weights = detail::clip_weights_of(weighting, problem.hessian, known.gram);
-    if (problem.hessian.noise > 0.0) {
-        problem.u_transposed = transposed<double>(problem.hessian.u.view());
+    QUELL_TRY(problem.factor, factor_hessian(known, w.cols(), hessian, threads));
+    problem.clip_weights = detail::clip_weights_of(weighting, *problem.factor, known.gram);
+    if (problem.factor->noise > 0.0) {
+        problem.u_transposed = transposed<double>(problem.factor->u.view());
     }
     quantized q = make_quantized(form, w.rows(), w.cols());
     constexpr std::size_t rows_per_task = 32;

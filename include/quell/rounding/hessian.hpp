@@ -17,6 +17,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <numeric>
 #include <span>
 #include <string>
@@ -36,6 +37,8 @@ struct hessian_options {
     double damping = 0.01;          ///< times the mean of the diagonal, added to the diagonal
     double activation_noise = 0.0;  ///< see factor_hessian(); 0: inputs are taken as exact
     column_order order = column_order::natural;
+
+    friend bool operator==(const hessian_options&, const hessian_options&) = default;
 };
 
 struct hessian_factor {
@@ -44,6 +47,25 @@ struct hessian_factor {
     matrix<double> u = {};                ///< [in, in] by position: H^-1 = U^T U
     double noise = 0.0;                   ///< lambda below
     double damping = 0.0;                 ///< what was added to the diagonal besides
+};
+
+/// Factors of one Gram matrix: weights that read the same input, and trials of one weight in several forms, need the
+/// same. Its owner forgets them when the matrix changes. Not for threads that solve at the same time.
+class factor_memo {
+public:
+    void forget() { made_.clear(); }
+
+    /// The factor made with these options, or nullptr.
+    [[nodiscard]] std::shared_ptr<const hessian_factor> find(const hessian_options& options) const {
+        const auto at = std::find_if(made_.begin(), made_.end(), [&](const auto& m) { return m.first == options; });
+        return at == made_.end() ? nullptr : at->second;
+    }
+    void keep(const hessian_options& options, std::shared_ptr<const hessian_factor> factor) {
+        made_.emplace_back(options, std::move(factor));
+    }
+
+private:
+    std::vector<std::pair<hessian_options, std::shared_ptr<const hessian_factor>>> made_;
 };
 
 /// Columns by falling score; equals stay in their order.
@@ -167,11 +189,21 @@ struct diagonal_terms {
 /// Source   GPTQ, arXiv 2210.17323, with the damping and the dead columns of its code. Differs: the damping of dead
 ///          columns does not count, the ladder.
 /// Oracle   reference::gptq (tests/reference/gptq.hpp).
-[[nodiscard]] inline result<hessian_factor> factor_hessian(const input_knowledge& known, std::size_t in_features,
-                                                           const hessian_options& options,
-                                                           const executor& threads = {}) {
+[[nodiscard]] inline result<std::shared_ptr<const hessian_factor>> factor_hessian(const input_knowledge& known,
+                                                                                  std::size_t in_features,
+                                                                                  const hessian_options& options,
+                                                                                  const executor& threads = {}) {
+    if (auto made = known.memo != nullptr ? known.memo->find(options) : nullptr) {
+        return made;
+    }
     QUELL_TRY_VOID(detail::check_gram(known, in_features));
-    return detail::factor_in_order(known, detail::order_of(known.gram, options.order), options, threads);
+    QUELL_TRY(hessian_factor f,
+              detail::factor_in_order(known, detail::order_of(known.gram, options.order), options, threads));
+    auto made = std::make_shared<const hessian_factor>(std::move(f));
+    if (known.memo != nullptr) {
+        known.memo->keep(options, made);
+    }
+    return made;
 }
 
 /// The same in an order of one's own; options.order is not read.

@@ -21,6 +21,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <numeric>
 #include <span>
 #include <string_view>
@@ -117,7 +118,9 @@ inline result<simulated> masked_binary::simulate(matrix_view<const float> w, con
         return error{errc::unsupported, "the weights of more bits share a scale over their row"};
     }
     QUELL_TRY(const quantized fine, rtn{no_clip_search}.solve(w, high, {}, threads));  // for its scales
-    QUELL_TRY(const hessian_factor f, factor_hessian(known, w.cols(), {.damping = damping}, threads));
+    QUELL_TRY(const std::shared_ptr<const hessian_factor> factor,
+              factor_hessian(known, w.cols(), {.damping = damping}, threads));
+    const hessian_factor& f = *factor;
     QUELL_TRY(const matrix<double> scores, detail::score_weights(by, w, form, known.gram, f, threads));
     matrix<std::uint8_t> mask(w.rows(), w.cols());
     matrix<double> values = detail::in_factor_order(w, f);

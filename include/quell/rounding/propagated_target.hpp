@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -54,7 +55,9 @@ struct calibration_rule {
                                           std::to_string(shift.cols()) + " for " + std::to_string(w.cols()) +
                                           " columns"};
     }
-    QUELL_TRY(const hessian_factor f, factor_hessian(known, w.cols(), {.damping = options.damping}, threads));
+    QUELL_TRY(const std::shared_ptr<const hessian_factor> factor,
+              factor_hessian(known, w.cols(), {.damping = options.damping}, threads));
+    const hessian_factor& f = *factor;
     const matrix<double> u_transposed = transposed<double>(f.u.view());
     matrix<float> target(w.rows(), w.cols());
     constexpr std::size_t rows_per_task = 32;
@@ -65,9 +68,9 @@ struct calibration_rule {
         for (std::size_t r = 0; r < rows; ++r) {
             std::copy_n(w.row(first + r).begin(), w.cols(), from.row(r).begin());
         }
-        for (const matrix_view<const double> factor : {shift, u_transposed.view(), f.u.view()}) {
+        for (const matrix_view<const double> right : {shift, u_transposed.view(), f.u.view()}) {
             matrix<double> negative(rows, w.cols());
-            linalg::subtract_product(negative.view(), std::as_const(from).view(), factor);
+            linalg::subtract_product(negative.view(), std::as_const(from).view(), right);
             from = std::move(negative);
         }
         for (std::size_t r = 0; r < rows; ++r) {

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 namespace quell::rounding {
@@ -96,7 +97,9 @@ template <typename Square>
             scores[j] *= known.gram(j, j);
         }
     } else if (by == salience::pbar_compensated) {
-        QUELL_TRY(const hessian_factor f, factor_hessian(known, w.cols(), options, threads));
+        QUELL_TRY(const std::shared_ptr<const hessian_factor> factor,
+                  factor_hessian(known, w.cols(), options, threads));
+        const hessian_factor& f = *factor;
         const std::vector<double> inverse = detail::inverse_diagonal(f);
         std::transform(scores.begin(), scores.end(), inverse.begin(), scores.begin(), std::divides<>{});
     }

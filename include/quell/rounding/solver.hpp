@@ -25,13 +25,16 @@ inline namespace QUELL_BASELINE {
 /// How much an error in each input channel costs, such as the mean of x_j^2; empty where nothing is known.
 using column_weights = std::span<const float>;
 
+class factor_memo;
+
 /// What is known of the rows x that a weight will be multiplied with. Every solver takes from it what it can use.
 ///
 /// Shapes   importance [in]; gram [in, in], symmetric: the sum over tokens of x^T x; each empty where it is not known.
 struct input_knowledge {
     column_weights importance = {};
     matrix_view<const double> gram = {};
-    std::uint64_t tokens = 0;  ///< that gram is a sum over
+    std::uint64_t tokens = 0;     ///< that gram is a sum over
+    factor_memo* memo = nullptr;  ///< of factors of gram, for who rounds more than once behind one input
 };
 
 /// `solve` turns W [out, in] into codes of the asked form. The result does not depend on the executor.
