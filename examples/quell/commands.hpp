@@ -34,7 +34,8 @@ struct eval_options {
     int embedding_bits = 32;
     int kv_bits = 16;
     std::string plan;
-    std::string survey;  ///< file that keeps what auto-<bits> found out; empty: none
+    std::string survey;     ///< file that keeps what auto-<bits> found out; empty: none
+    double token_ms = 0.0;  ///< that auto-<bits> may take in the linears of a token; 0: any
     std::string plant;
     std::uint64_t regrid = 0;  ///< seed by which the weights leave the grid of their file; 0: they stay
     std::string json;
@@ -54,6 +55,7 @@ struct quantize_options {
     int kv_bits = 16;
     std::string plan;
     std::string survey;        ///< file that keeps what auto-<bits> found out; empty: none
+    double token_ms = 0.0;     ///< as for eval
     std::string save_plan;     ///< empty: nowhere
     std::uint64_t regrid = 0;  ///< as for eval
     bool strict = false;

@@ -279,6 +279,7 @@ private:
                 .sample_rows = shows_outputs() ? rows_compared : 0,
                 .survey = &survey_,
                 .survey_file = options_.survey,
+                .token_ms = options_.token_ms,
                 .tokenizer = &*tokenizer_,
                 .threads = threads_,
                 .progress = bar_.callback("quantize")};

@@ -27,6 +27,14 @@ void add_survey(CLI::App& command, std::string& path) {
                        "from it");
 }
 
+void add_token_ms(CLI::App& command, double& most) {
+    command
+        .add_option("--token-ms", most,
+                    "auto-<bits>: at most so many milliseconds in the linears and the head of one token, as measured "
+                    "before")
+        ->check(CLI::PositiveNumber);
+}
+
 void add_regrid(CLI::App& command, std::uint64_t& seed) {
     command
         .add_option("--regrid", seed,
@@ -59,6 +67,7 @@ CLI::App* add_eval(CLI::App& app, program::eval_options& options) {
         ->check(CLI::IsMember({16, 8, 4}));
     command->add_option("--plan", options.plan, "Run this plan (JSON, as a report prints it) instead of a recipe");
     add_survey(*command, options.survey);
+    add_token_ms(*command, options.token_ms);
     command->add_option("--plant", options.plant, "Plant outliers without changing the float model")
         ->check(CLI::IsMember({"channels", "tokens", "both"}));
     add_regrid(*command, options.regrid);
@@ -87,6 +96,7 @@ CLI::App* add_quantize(CLI::App& app, program::quantize_options& options) {
     command->add_option("--plan", options.plan,
                         "Carry out this plan (JSON, as a report prints it) instead of a recipe");
     add_survey(*command, options.survey);
+    add_token_ms(*command, options.token_ms);
     command->add_option("--save-plan", options.save_plan, "Write the plan that was carried out (JSON), to be edited");
     add_regrid(*command, options.regrid);
     command->add_flag("--strict", options.strict, "Fail where a linear cannot be what the recipe asks for");

@@ -73,6 +73,7 @@ result<void> quantize_to_file(const quantize_options& options, const job& how) {
                               .strict = options.strict,
                               .survey = &survey,
                               .survey_file = options.survey,
+                              .token_ms = options.token_ms,
                               .tokenizer = &model->text,
                               .threads = threads,
                               .progress = bar.callback("quantize")}));

@@ -4,6 +4,7 @@
 #include "quantize_model.hpp"
 
 #include "evaluate.hpp"
+#include "kernel_times.hpp"
 #include "propagate.hpp"
 #include "quell/io/files.hpp"
 #include "quell/model/apply.hpp"
@@ -222,6 +223,13 @@ quell::model::allocate_options allocation_options(const transformer::model& base
                                            .progress = setup.progress,
                                            .size = {.parameters = parameters(base), .fixed_bytes = small_bytes(base)},
                                            .subject = subject_of(base, calibration)};
+    if (setup.token_ms > 0.0) {
+        options.most_time = static_cast<std::uint64_t>(1e6 * setup.token_ms);
+        options.time = [times = std::make_shared<kernel_times>(setup.threads)](
+                           const quell::scheme& form, std::size_t out_features, std::size_t in_features) {
+            return times->of(form, out_features, in_features);
+        };
+    }
     if (setup.survey != nullptr) {
         options.known = *setup.survey;
         options.keep = [&setup](const quell::model::model_survey& found) -> result<void> {

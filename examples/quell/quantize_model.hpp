@@ -127,6 +127,7 @@ struct quantize_setup {
     bool strict = false;                           ///< a site that cannot be what the recipe asks for is an error
     quell::model::model_survey* survey = nullptr;  ///< what allocations found out about the model, from job to job
     std::string survey_file = {};                  ///< where that is kept; empty: nowhere
+    double token_ms = 0.0;                         ///< budget of an allocation, beside that of bytes; 0: none
     const transformer::tokenizer* tokenizer = nullptr;
     quell::executor threads = {};
     quell::progress_callback progress = {};

@@ -247,6 +247,30 @@ TEST(AllocateModel, KeepsTheBudgetAndSpendsItWhereItMatters) {
     EXPECT_FALSE(tight.tables.reason.empty());
 }
 
+TEST(AllocateModel, ABudgetOfTimeIsKeptBesideThatOfBytes) {
+    tall_engine lender;
+    const model::engine source = lender.lend_predictions();
+    // more bits are faster here, so that bytes and time pull apart
+    const auto time = [](const scheme& form, std::size_t out, std::size_t in) -> result<std::uint64_t> {
+        return static_cast<std::uint64_t>(9 - form.bits) * out * in;
+    };
+    const auto time_of = [&](const plan& decided) {
+        std::uint64_t sum = *time(decided.tables.weights, tall_engine::vocabulary, tall_engine::width);
+        for (std::size_t s = 0; s < decided.sites.size(); ++s) {
+            sum += *time(decided.sites[s].weights, source.graph.sites[s].out_features, tall_engine::width);
+        }
+        return sum;
+    };
+    const plan free = planned(source, "auto-6.5");
+    const std::uint64_t most = time_of(free) * 19 / 20;
+    const plan bound = planned(source, "auto-7", {.time = time, .most_time = most});
+    EXPECT_LE(time_of(bound), most);
+    EXPECT_LE(8.0 * static_cast<double>(whole_bytes(bound)), 7.0 * tall_engine::parameters);
+    const auto impossible = make_plan(source, *quant::find_recipe("auto-6.5"), {.time = time, .most_time = 1});
+    ASSERT_FALSE(impossible);
+    EXPECT_TRUE(impossible.error().message.starts_with("auto-6.5: the smallest options together take"));
+}
+
 TEST(AllocateModel, CountsWhatHasNoChoice) {
     tall_engine lender;
     const model::engine source = lender.lend_predictions();

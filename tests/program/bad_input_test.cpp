@@ -213,4 +213,10 @@ TEST_F(BadInput, AnUnknownOption) {
     EXPECT_NE(o.err.find("no-such-option"), std::string::npos);
 }
 
+TEST_F(BadInput, ABudgetOfTimeThatNothingKeeps) {
+    refuses({"eval", "--model", "toy", "--tokens", "1024", "--calib-tokens", "1024", "--recipe", "auto-4.5",
+             "--token-ms", "0.0001", "--quiet"},
+            1, "auto-4.5: the smallest options together take");
+}
+
 }  // namespace

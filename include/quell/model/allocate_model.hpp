@@ -85,10 +85,16 @@ struct model_size {
     std::size_t fixed_bytes = 0;  ///< of what is stored as it is: gains and biases
 };
 
+/// Nanoseconds that a linear of a form takes for one token.
+using token_time =
+    std::function<result<std::uint64_t>(const scheme& form, std::size_t out_features, std::size_t in_features)>;
+
 struct allocate_options {
     executor threads = {};
     progress_callback progress = {};
     model_size size = {};
+    token_time time = {};                               ///< as measured on the machine that will run the model
+    std::uint64_t most_time = alloc::budget::no_limit;  ///< nanoseconds of all linears and the head together, a token
     std::string subject = {};  ///< what a survey is of, for one that is kept: any word that another model does not have
     model_survey known = {};   ///< what an earlier run found out; the rest is surveyed
     std::function<result<void>(const model_survey&)> keep =
@@ -227,15 +233,19 @@ struct surveyed_item {
     const site_survey* found = nullptr;
     std::size_t out_features = 0;
     std::size_t in_features = 0;
+    std::size_t copies = 1;       ///< of it that are stored; one of them is multiplied with
     std::size_t extra_bytes = 0;  ///< beside the codes and their scales: what its input is multiplied by
 
     [[nodiscard]] std::size_t bytes(std::size_t form) const {
-        return packing::stored_bytes(survey_forms[form], out_features, in_features) + extra_bytes;
+        return packing::stored_bytes(survey_forms[form], copies * out_features, in_features) + extra_bytes;
     }
-    [[nodiscard]] alloc::menu menu() const {
+    [[nodiscard]] result<alloc::menu> menu(const token_time& time) const {
         alloc::menu options;
         for (std::size_t form = 0; form < survey_forms.size(); ++form) {
             options.push_back({.cost = found->divergences[form], .bytes = bytes(form)});
+            if (time) {
+                QUELL_TRY(options.back().time, time(survey_forms[form], out_features, in_features));
+            }
         }
         return options;
     }
@@ -271,8 +281,9 @@ struct surveyed_item {
     QUELL_TRY(const matrix<float> head, fetch_table(source, source.graph.stream.head));
     const std::size_t copies = source.graph.stream.head == source.graph.stream.embedding ? 1 : 2;
     QUELL_TRY_VOID(
-        add(source.graph.stream.head, {.out_features = copies * head.rows(),
+        add(source.graph.stream.head, {.out_features = head.rows(),
                                        .in_features = head.cols(),
+                                       .copies = copies,
                                        .extra_bytes = floats(decided.tables.transform.scales(), head.cols())}));
     return items;
 }
@@ -282,7 +293,7 @@ struct surveyed_item {
                                                   const model_size& size) {
     std::size_t parameters = size.parameters;
     for (const surveyed_item& item : items) {
-        parameters += size.parameters == 0 ? item.out_features * item.in_features : 0;
+        parameters += size.parameters == 0 ? item.copies * item.out_features * item.in_features : 0;
     }
     const auto all = static_cast<std::uint64_t>(bits * static_cast<double>(parameters) / 8.0);
     return all - std::min<std::uint64_t>(all, size.fixed_bytes);
@@ -306,8 +317,11 @@ struct surveyed_item {
     QUELL_TRY(const model_survey seen, survey(source, decided, options));
     QUELL_TRY(const std::vector<surveyed_item> items, items_of(source, decided, seen));
     std::vector<alloc::menu> menus(items.size());
-    std::transform(items.begin(), items.end(), menus.begin(), [](const surveyed_item& item) { return item.menu(); });
-    auto best = alloc::allocate(menus, {.bytes = bytes_to_spend(recipe.allocation->bits, items, options.size)});
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        QUELL_TRY(menus[i], items[i].menu(options.time));
+    }
+    auto best = alloc::allocate(menus, {.bytes = bytes_to_spend(recipe.allocation->bits, items, options.size),
+                                        .time = options.time ? options.most_time : alloc::budget::no_limit});
     if (!best) {
         return best.error().in(recipe.name);
     }
