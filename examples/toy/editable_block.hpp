@@ -49,6 +49,16 @@ inline quell::quant::linear close(const editable_linear& l, const quell::executo
     return all;
 }
 
+/// The model without its blocks; embedding and head are shared with it.
+[[nodiscard]] inline transformer::model frame_of(const transformer::model& m) {
+    return {.shape = m.shape,
+            .embedding = m.embedding,
+            .head = m.head,
+            .blocks = {},
+            .final_norm = quell::buffer<float>::copy_of(m.final_norm),
+            .rope_factors = quell::buffer<float>::copy_of(m.rope_factors)};
+}
+
 [[nodiscard]] inline editable_block open_block(const transformer::block& b) {
     QUELL_EXPECTS(is_float(b), "a block in float");
     return {.attn_norm = quell::buffer<float>::copy_of(b.attn_norm),

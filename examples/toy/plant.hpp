@@ -75,12 +75,7 @@ inline quell::result<massive_tokens> learn_massive_tokens(const transformer::mod
         QUELL_TRY(tokens, detail::learn_massive_tokens(m, ids, threads));
     }
     channel_outliers channels(m.blocks.front().attn_norm, m.shape.ff_width, seed);
-    transformer::model planted{.shape = m.shape,
-                               .embedding = m.embedding,
-                               .head = m.head,
-                               .blocks = {},
-                               .final_norm = quell::buffer<float>::copy_of(m.final_norm),
-                               .rope_factors = quell::buffer<float>::copy_of(m.rope_factors)};
+    transformer::model planted = frame_of(m);
     planted.shape.ff_width += tokens ? massive_tokens::channels : 0;
     for (std::size_t layer = 0; layer < m.blocks.size(); ++layer) {
         editable_block b = open_block(m.blocks[layer]);

@@ -68,12 +68,7 @@ inline void regrid_pair(editable_linear& from, editable_linear& to, const quell:
         return quell::error{quell::errc::unsupported, "only a float model can be taken off its grid"};
     }
     quell::rng random(seed, 2);
-    transformer::model moved{.shape = m.shape,
-                             .embedding = m.embedding,
-                             .head = m.head,
-                             .blocks = {},
-                             .final_norm = quell::buffer<float>::copy_of(m.final_norm),
-                             .rope_factors = quell::buffer<float>::copy_of(m.rope_factors)};
+    transformer::model moved = frame_of(m);
     for (const transformer::block& block : m.blocks) {
         editable_block b = open_block(block);
         detail::regrid_norm(b.attn_norm, {&b.q, &b.k, &b.v}, random);

@@ -140,20 +140,13 @@ double change_by(const std::string& recipe, const transformer::config& shape) {
     auto changed = quell::model::apply(engine, *decided, {.keep_float = true});
     EXPECT_TRUE(changed) << changed.error().message;
     const transformer::model same = transformer::with_linears(network, *std::move(changed));
-    const auto logits_of = [&](const transformer::model& m) {
-        transformer::session run(m, {}, ids.size());
-        EXPECT_TRUE(run.prefill(ids));
-        quell::matrix<float> logits(ids.size(), m.shape.vocab);
-        run.logits(run.hidden(), logits.view());
-        return logits;
-    };
-    const quell::matrix<float> before = logits_of(network);
-    const quell::matrix<float> after = logits_of(same);
+    const std::vector<float> before = support::logits_of(network, ids);
+    const std::vector<float> after = support::logits_of(same, ids);
     double difference = 0.0;
     double largest = 0.0;
-    for (std::size_t i = 0; i < before.elements().size(); ++i) {
-        difference = std::max(difference, std::abs(double{before.elements()[i]} - double{after.elements()[i]}));
-        largest = std::max(largest, std::abs(double{before.elements()[i]}));
+    for (std::size_t i = 0; i < before.size(); ++i) {
+        difference = std::max(difference, std::abs(double{before[i]} - double{after[i]}));
+        largest = std::max(largest, std::abs(double{before[i]}));
     }
     return difference / largest;
 }

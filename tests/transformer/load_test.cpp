@@ -3,7 +3,6 @@
 
 #include "quell/core/thread_pool.hpp"
 #include "random_model.hpp"
-#include "transformer/session.hpp"
 
 #include <gtest/gtest.h>
 
@@ -16,6 +15,7 @@
 
 namespace {
 
+using support::logits_of;
 using support::random_model;
 using support::temporary_folder;
 using transformer::config;
@@ -24,15 +24,6 @@ transformer::config two_layers() {
     config c = support::small_config();
     c.layers = 2;
     return c;
-}
-
-std::vector<float> logits_of(const transformer::model& m) {
-    const auto ids = support::random_ids(20, m.shape.vocab);
-    transformer::session s(m, {}, ids.size());
-    EXPECT_TRUE(s.prefill(ids));
-    quell::matrix<float> logits(ids.size(), m.shape.vocab);
-    s.logits(s.hidden(), logits.view());
-    return {logits.elements().begin(), logits.elements().end()};
 }
 
 double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {

@@ -7,7 +7,6 @@
 #include "quell/model/make_plan.hpp"
 #include "quell/quant/recipe_linear.hpp"
 #include "random_model.hpp"
-#include "transformer/session.hpp"
 
 #include <gtest/gtest.h>
 
@@ -20,6 +19,7 @@
 
 namespace {
 
+using support::logits_of;
 using support::random_model;
 using support::temporary_folder;
 using transformer::config;
@@ -63,15 +63,6 @@ config shape_of(bool qwen2, bool gelu) {
     return c;
 }
 
-std::vector<float> all_logits(const transformer::model& m) {
-    const auto ids = support::random_ids(20, m.shape.vocab);
-    transformer::session s(m, {}, ids.size());
-    EXPECT_TRUE(s.prefill(ids));
-    quell::matrix<float> logits(ids.size(), m.shape.vocab);
-    s.logits(s.hidden(), logits.view());
-    return {logits.elements().begin(), logits.elements().end()};
-}
-
 void save_or_fail(const std::string& path, const packed_model& m) {
     const auto saved = transformer::save_packed(path, m.network, transformer::tokenizer::bytes(), m.decided);
     ASSERT_TRUE(saved) << saved.error().message;
@@ -88,7 +79,7 @@ TEST(PackedFile, ComputesTheSameBitsAsTheModelInMemory) {
             save_or_fail(path, m);
             const auto loaded = transformer::load(path, pool);
             ASSERT_TRUE(loaded) << loaded.error().message;
-            EXPECT_EQ(all_logits(loaded->network), all_logits(m.network)) << recipe;
+            EXPECT_EQ(logits_of(loaded->network), logits_of(m.network)) << recipe;
             EXPECT_EQ(loaded->network.embedding == loaded->network.head, qwen2);
             EXPECT_EQ(to_text(*loaded->decided), to_text(m.decided));
             EXPECT_EQ(*loaded->text.encode("az"), *transformer::tokenizer::bytes().encode("az"));
@@ -119,9 +110,9 @@ TEST(PackedFile, KeepsTheKeysAndValuesOfThePrefix) {
     ASSERT_TRUE(loaded.network.prefix);
     EXPECT_EQ(loaded.network.prefix->ids, m.network.prefix->ids);
     EXPECT_TRUE(std::ranges::equal(loaded.network.prefix->keys.elements(), m.network.prefix->keys.elements()));
-    EXPECT_EQ(all_logits(loaded.network), all_logits(m.network));
+    EXPECT_EQ(logits_of(loaded.network), logits_of(m.network));
     m.network.prefix = nullptr;
-    EXPECT_NE(all_logits(loaded.network), all_logits(m.network));
+    EXPECT_NE(logits_of(loaded.network), logits_of(m.network));
 }
 
 TEST(PackedFile, KeepsWhatAGgufFileSays) {
@@ -136,7 +127,7 @@ TEST(PackedFile, KeepsWhatAGgufFileSays) {
     ASSERT_TRUE(saved) << saved.error().message;
     const auto loaded = support::load_or_fail(folder.path("p.safetensors"));
     EXPECT_EQ(loaded.network.shape.rope, transformer::rope_order::interleaved);
-    EXPECT_EQ(all_logits(loaded.network), all_logits(m.network));
+    EXPECT_EQ(logits_of(loaded.network), logits_of(m.network));
     EXPECT_EQ(*loaded.text.encode("some text"), *base.text.encode("some text"));
 }
 

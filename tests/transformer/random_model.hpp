@@ -10,6 +10,7 @@
 #include "transformer/config.hpp"
 #include "transformer/load.hpp"
 #include "transformer/rope.hpp"
+#include "transformer/session.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -54,6 +55,19 @@ inline std::vector<std::int32_t> random_ids(std::size_t n, std::size_t vocab, st
         id = static_cast<std::int32_t>(random.below(vocab));
     }
     return ids;
+}
+
+/// The logits behind all of these ids, in a session of their own.
+inline std::vector<float> logits_of(const transformer::model& m, const std::vector<std::int32_t>& ids) {
+    transformer::session s(m, {}, ids.size());
+    EXPECT_TRUE(s.prefill(ids));
+    quell::matrix<float> logits(ids.size(), m.shape.vocab);
+    s.logits(s.hidden(), logits.view());
+    return {logits.elements().begin(), logits.elements().end()};
+}
+
+inline std::vector<float> logits_of(const transformer::model& m) {
+    return logits_of(m, random_ids(20, m.shape.vocab));
 }
 
 struct random_model {
