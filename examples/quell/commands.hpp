@@ -100,6 +100,21 @@ struct train_toy_options {
     std::uint64_t seed = 1;
 };
 
+struct tune_options {
+    common_options common;
+    std::string model = "toy";
+    std::string recipe;     ///< empty: of a packed file, its own
+    std::string reference;  ///< the float model of a packed file
+    std::string data = "builtin";
+    std::string out;
+    std::size_t tokens = 0;  ///< 0: the whole text
+    std::size_t calibration_tokens = 12288;
+    std::size_t steps = 0;  ///< 0: as the recipes do
+    double rate = 0;        ///< 0: as the recipes do
+    std::size_t rank = 16;
+    float alpha = 0.5F;
+};
+
 struct stats_options {
     common_options common;
     std::string model = "toy";
@@ -122,6 +137,7 @@ int stats(const stats_options& options);
 int merge_stats(const merge_stats_options& options);
 int inspect(const inspect_options& options);
 int train_toy(const train_toy_options& options);
+int tune(const tune_options& options);
 int list_recipes();
 
 }  // namespace program

@@ -67,6 +67,9 @@ public:
         } else {
             QUELL_TRY_VOID(score_jobs());
         }
+        if (std::string note = base_ ? accuracy_note(report_.rows, base_scores_.top1_accuracy) : ""; !note.empty()) {
+            report_.notes.push_back(std::move(note));
+        }
         for (const std::string& note : report_.notes) {
             std::printf("%s\n", note.c_str());
         }
@@ -127,18 +130,10 @@ private:
         if (options_.reference.empty()) {
             return {};
         }
-        auto loaded = load_model(options_.reference, threads_, bar_.callback(options_.reference));
-        if (!loaded) {
-            return loaded.error();
-        }
-        const transformer::config& is = loaded->network.shape;
-        const transformer::config& wanted = packed_->network.shape;
-        if (loaded->decided || is.vocab != wanted.vocab || is.width != wanted.width || is.context < wanted.context) {
-            return error{errc::bad_value, options_.reference + ": cannot be what " + options_.model +
-                                              " was made from: a model in float with " + std::to_string(wanted.vocab) +
-                                              " tokens and a width of " + std::to_string(wanted.width) + " is wanted"};
-        }
-        base_.emplace(std::move(loaded->network));
+        QUELL_TRY(transformer::model found,
+                  program::load_reference(options_.reference, packed_->network.shape, options_.model, threads_,
+                                          bar_.callback(options_.reference)));
+        base_.emplace(std::move(found));
         return {};
     }
 
@@ -184,7 +179,10 @@ private:
 
     result<eval_row> base_row_of() {
         QUELL_TRY_VOID(score_base());
-        eval_row row{.recipe = "fp32", .perplexity = base_scores_.perplexity, .top1_agreement = 100.0};
+        eval_row row{.recipe = "fp32",
+                     .perplexity = base_scores_.perplexity,
+                     .top1_agreement = 100.0,
+                     .top1_accuracy = base_scores_.top1_accuracy};
         row.bytes = 4 * parameters(*base_);
         return finish_row(*base_, std::move(row));
     }
@@ -207,6 +205,7 @@ private:
                      .perplexity_change = base_ ? 100.0 * (s.perplexity / base_scores_.perplexity - 1.0) : unknown,
                      .kl_divergence = base_ ? s.kl_divergence : unknown,
                      .top1_agreement = base_ ? s.top1_agreement : unknown,
+                     .top1_accuracy = s.top1_accuracy,
                      .quantize_seconds = q.seconds,
                      .layers = q.report.layers};
         note_fallbacks(j, q.report);

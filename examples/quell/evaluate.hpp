@@ -39,7 +39,8 @@ struct protocol {
 struct scores {
     double perplexity = 0;
     double kl_divergence = 0;   ///< KL(float || model), nats per scored token
-    double top1_agreement = 0;  ///< percent
+    double top1_agreement = 0;  ///< percent of the likeliest tokens that are the float model's
+    double top1_accuracy = 0;   ///< percent of them that are the text's
 };
 
 /// log sum exp of a row of logits, and where its largest entry stands.
@@ -128,21 +129,26 @@ public:
 
     [[nodiscard]] scores finish() const {
         const auto n = static_cast<double>(rules_.scored());
-        return {.perplexity = std::exp(loss_ / n), .kl_divergence = kl_ / n, .top1_agreement = 100.0 * agreed_ / n};
+        return {.perplexity = std::exp(loss_ / n),
+                .kl_divergence = kl_ / n,
+                .top1_agreement = 100.0 * agreed_ / n,
+                .top1_accuracy = 100.0 * right_ / n};
     }
 
 private:
     static constexpr std::size_t rows_at_once = 32;
 
     struct row_scores {
-        double loss, kl, agreed;
+        double loss, kl, agreed, right;
     };
 
     void add_rows(matrix_view<const float> logits, std::span<const std::int32_t> targets) {
         row_scores rows[rows_at_once] = {};
         threads_.parallel_for(logits.rows(), [&](std::size_t r) {
             const row_summary mine = summarize(logits.row(r));
-            rows[r] = {mine.log_sum - static_cast<double>(logits(r, static_cast<std::size_t>(targets[r]))), 0.0, 1.0};
+            const auto target = static_cast<std::size_t>(targets[r]);
+            rows[r] = {mine.log_sum - static_cast<double>(logits(r, target)), 0.0, 1.0,
+                       mine.best == target ? 1.0 : 0.0};
             if (base_ != nullptr) {
                 const std::span<const float> other = std::as_const(base_logits_).row(r);
                 const row_summary theirs = summarize(other);
@@ -154,6 +160,7 @@ private:
             loss_ += rows[r].loss;
             kl_ += rows[r].kl;
             agreed_ += rows[r].agreed;
+            right_ += rows[r].right;
         }
     }
 
@@ -166,6 +173,7 @@ private:
     double loss_ = 0;
     double kl_ = 0;
     double agreed_ = 0;
+    double right_ = 0;
 };
 
 /// Runs every window through `network`. With `keep` its hidden states are stored there; with `base` it is compared.

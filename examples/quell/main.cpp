@@ -175,6 +175,28 @@ CLI::App* add_train_toy(CLI::App& app, program::train_toy_options& options) {
     return command;
 }
 
+CLI::App* add_tune(CLI::App& app, program::tune_options& options) {
+    CLI::App* command = app.add_subcommand("tune", "Tune the scales and the float columns of a quantized model");
+    command->add_option("--model", options.model, "toy, toy-gelu, FILE.gguf, FILE.safetensors or a folder");
+    command->add_option("--recipe", options.recipe,
+                        "How it is quantized first, such as quad-w4a4; of a packed file none");
+    command->add_option("--reference", options.reference,
+                        "The float model that a packed file was made from, whose predictions are the goal");
+    command->add_option("--data", options.data, "The text to tune and calibrate on; the toys have a built-in one");
+    command->add_option("--out", options.out, "FILE.safetensors, as quell quantize writes it")->required();
+    command->add_option("--tokens", options.tokens, "Tune on the first N tokens only")->check(CLI::PositiveNumber);
+    command->add_option("--calib-tokens", options.calibration_tokens, "How many of them calibrate")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--steps", options.steps, "Optimizer steps")->check(CLI::PositiveNumber);
+    command->add_option("--rate", options.rate, "Learning rate, relative to the size of what is tuned")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--rank", options.rank, "Directions of the residual stream that QUAD keeps in float")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--alpha", options.alpha, "Smoothing exponent")->check(CLI::Range(0.0, 1.0));
+    add_common(*command, options.common);
+    return command;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -191,6 +213,7 @@ int main(int argc, char** argv) {
     program::merge_stats_options merge_stats;
     program::inspect_options inspect;
     program::train_toy_options train;
+    program::tune_options tune;
     const CLI::App* eval_command = add_eval(app, eval);
     const CLI::App* quantize_command = add_quantize(app, quantize);
     const CLI::App* run_command = add_run(app, run);
@@ -199,6 +222,7 @@ int main(int argc, char** argv) {
     const CLI::App* merge_stats_command = add_merge_stats(app, merge_stats);
     const CLI::App* inspect_command = add_inspect(app, inspect);
     const CLI::App* train_command = add_train_toy(app, train);
+    const CLI::App* tune_command = add_tune(app, tune);
     app.add_subcommand("recipes", "List the recipes");
     try {
         app.parse(argc, argv);
@@ -228,6 +252,9 @@ int main(int argc, char** argv) {
     }
     if (train_command->parsed()) {
         return program::train_toy(train);
+    }
+    if (tune_command->parsed()) {
+        return program::tune(tune);
     }
     return program::list_recipes();
 }

@@ -16,6 +16,7 @@
 #include "speed.hpp"
 #include "toy/corpus.hpp"
 #include "toy/massive_tokens.hpp"
+#include "toy/tune.hpp"
 #include "transformer/adapter.hpp"
 #include "trials.hpp"
 
@@ -305,8 +306,16 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
                                                                           .progress = setup.progress,
                                                                           .keep_float = setup.keep_float,
                                                                           .sample_rows = setup.sample_rows}));
-    quantized q{.network = {}, .decided = changed.decided, .report = std::move(changed.report)};
-    q.network = transformer::with_linears(base, std::move(changed), prefix);
+    quell::model::plan decided = changed.decided;
+    quell::report::model_report report = std::move(changed.report);
+    quantized q{.network = transformer::with_linears(base, std::move(changed), prefix),
+                .decided = std::move(decided),
+                .report = std::move(report)};
+    if (how.tuning().steps > 0 && !setup.keep_float) {
+        QUELL_TRY_VOID(
+            tune_model(q, calibration,
+                       {.rule = how.tuning(), .teacher = &base, .threads = setup.threads, .progress = setup.progress}));
+    }
     if (setup.embedding_bits != 32 && !setup.keep_float && q.decided.tables.is_float()) {
         QUELL_TRY_VOID(quantize_tables(q.network, setup.embedding_bits, setup.threads));
     }
@@ -316,6 +325,23 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
     q.bytes = model_bytes(q);
     q.seconds = all.seconds();
     return q;
+}
+
+result<std::vector<double>> tune_model(quantized& q, std::span<const std::int32_t> ids, const tuning_request& request) {
+    QUELL_TRY(toy::tuning_log log,
+              toy::tune(q.network, ids,
+                        {.steps = request.rule.steps,
+                         .rate = request.rule.rate,
+                         .batch = {.sequences = request.rule.sequences, .length = request.rule.length},
+                         .teacher = request.teacher,
+                         .checkpoint = request.checkpoint,
+                         .threads = request.threads,
+                         .progress = request.progress}));
+    q.decided.tuning = request.rule;
+    if (!q.decided.recipe.ends_with("-tuned")) {
+        q.decided.recipe += "-tuned";
+    }
+    return std::move(log.losses);
 }
 
 quantized describe_packed(transformer::model network, quell::model::plan decided) {

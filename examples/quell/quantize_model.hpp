@@ -59,9 +59,10 @@ public:
         return plan_->calibration.is_propagated() ||
                std::any_of(plan_->inputs.begin(), plan_->inputs.end(),
                            [](const auto& input) { return input.transform.needs_statistics(); }) ||
-               std::any_of(plan_->sites.begin(), plan_->sites.end(), [](const auto& s) {
-                   return s.activations.needs_calibration() || s.solver.needs_calibration();
-               });
+               std::any_of(
+                   plan_->sites.begin(), plan_->sites.end(),
+                   [](const auto& s) { return s.activations.needs_calibration() || s.solver.needs_calibration(); }) ||
+               plan_->tuning.steps > 0;
     }
     /// Whether it changes the float network before it rounds.
     [[nodiscard]] bool transforms() const {
@@ -83,6 +84,8 @@ public:
         }
         return bits;
     }
+    /// How its float part is tuned after rounding.
+    [[nodiscard]] quell::quant::tuning_rule tuning() const { return plan_ ? plan_->tuning : recipe_.tuning; }
     /// Whether its plan needs a look at the model.
     [[nodiscard]] bool allocates() const { return !plan_ && recipe_.allocation.has_value(); }
     [[nodiscard]] result<quell::model::plan> plan_for(const quell::graph& g) const;
@@ -161,6 +164,18 @@ result<void> save_plan(const std::string& path, const quell::model::plan& decide
 result<quell::model::model_survey> read_survey(const std::string& path);
 
 result<quantized> quantize_model(const transformer::model& base, const job& how, const quantize_setup& setup);
+
+/// What tune_model wants besides a model and a text.
+struct tuning_request {
+    quell::quant::tuning_rule rule;
+    const transformer::model* teacher = nullptr;  ///< whose predictions are the goal; none: the text is
+    std::string checkpoint = {};                  ///< file that keeps where it stands; empty: none
+    quell::executor threads = {};
+    quell::progress_callback progress = {};
+};
+
+/// Tunes what a quantized model keeps in full precision, and says so in its plan. Returns the losses of the steps.
+result<std::vector<double>> tune_model(quantized& q, std::span<const std::int32_t> ids, const tuning_request& request);
 
 /// What a packed file holds, as quantize_model would have described it; errors and times are not known any more.
 quantized describe_packed(transformer::model network, quell::model::plan decided);

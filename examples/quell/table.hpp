@@ -30,6 +30,7 @@ struct eval_row {
     double perplexity_change = 0;  ///< percent of the float model's; NaN where that is not known
     double kl_divergence = 0;      ///< NaN where there was nothing to compare with, as is the next
     double top1_agreement = 0;
+    double top1_accuracy = 0;  ///< percent of the text's tokens that were the likeliest
     double prefill_tokens_per_second = 0;
     double decode_tokens_per_second = 0;
     double quantize_seconds = 0;
@@ -95,6 +96,19 @@ inline std::string stored_note(const eval_row& row) {
     return text;
 }
 
+/// Which share of the float model's top-1 accuracy each recipe keeps, in one line; empty where there is none.
+inline std::string accuracy_note(const std::vector<eval_row>& rows, double float_accuracy) {
+    std::string text;
+    for (const eval_row& row : rows) {
+        char part[32];
+        std::snprintf(part, sizeof part, " %.1f %%", 100.0 * row.top1_accuracy / float_accuracy);
+        text += row.recipe == "fp32" ? "" : (text.empty() ? " " : ", ") + row.recipe + part;
+    }
+    char start[80];
+    std::snprintf(start, sizeof start, "of the float model's top-1 accuracy (%.2f %%) remain:", float_accuracy);
+    return text.empty() || float_accuracy == 0.0 ? std::string() : start + text;
+}
+
 inline nlohmann::ordered_json to_json(const eval_row& row) {
     return {{"recipe", row.recipe},
             {"weight_bits_nominal", row.weight_bits_nominal},
@@ -108,6 +122,7 @@ inline nlohmann::ordered_json to_json(const eval_row& row) {
             {"perplexity", row.perplexity},
             {"kl_divergence", row.kl_divergence},
             {"top1_agreement", row.top1_agreement},
+            {"top1_accuracy", row.top1_accuracy},
             {"prefill_tokens_per_second", row.prefill_tokens_per_second},
             {"decode_tokens_per_second", row.decode_tokens_per_second},
             {"quantize_seconds", row.quantize_seconds},

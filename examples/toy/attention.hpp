@@ -111,7 +111,7 @@ private:
     void lower_rows(quell::matrix_view<const T> x, const packed<T>& b, quell::matrix_view<T> y) const {
         for (std::size_t t = 0; t < batch_.length; t += block) {
             const std::size_t rows = std::min(block, batch_.length - t);
-            detail::run_part(
+            multiply_part(
                 product_part<T>{.x = x.block(t, 0, rows, x.cols()), .b = &b, .y = y.block(t, 0, rows, t + rows)});
         }
     }
@@ -120,7 +120,7 @@ private:
     void times_lower(quell::matrix_view<const T> lower, const packed<T>& b, quell::matrix_view<T> y, into mode) const {
         for (std::size_t t = 0; t < batch_.length; t += block) {
             const std::size_t rows = std::min(block, batch_.length - t);
-            detail::run_part(product_part<T>{
+            multiply_part(product_part<T>{
                 .x = lower.block(t, 0, rows, t + rows), .b = &b, .y = y.block(t, 0, rows, y.cols()), .mode = mode});
         }
     }
@@ -129,11 +129,11 @@ private:
     void times_upper(quell::matrix_view<const T> upper, const packed<T>& b, quell::matrix_view<T> y) const {
         for (std::size_t t = 0; t < batch_.length; t += block) {
             const std::size_t rows = std::min(block, batch_.length - t);
-            detail::run_part(product_part<T>{.x = upper.block(t, t, rows, batch_.length - t),
-                                             .b = &b,
-                                             .k_begin = t,
-                                             .y = y.block(t, 0, rows, y.cols()),
-                                             .mode = into::add});
+            multiply_part(product_part<T>{.x = upper.block(t, t, rows, batch_.length - t),
+                                          .b = &b,
+                                          .k_begin = t,
+                                          .y = y.block(t, 0, rows, y.cols()),
+                                          .mode = into::add});
         }
     }
 

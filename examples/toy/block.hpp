@@ -30,8 +30,8 @@ struct block_gradients {
 
     block_gradients(const shape& s, std::size_t tokens)
         : normed(tokens, s.width),
-          attended(tokens, s.width),
-          q(tokens, s.width),
+          attended(tokens, s.query_width()),
+          q(tokens, s.query_width()),
           k(tokens, s.kv_width()),
           v(tokens, s.kv_width()),
           hidden(tokens, s.ff_width) {}
@@ -54,10 +54,10 @@ public:
           attention_norm_(prefix_ + "input_layernorm.weight", s.width, s.norm_eps),
           ff_norm_(prefix_ + "post_attention_layernorm.weight", s.width, s.norm_eps),
           attention_(s.heads, s.kv_heads, s.head_size()),
-          q_(make(prefix_ + "self_attn.q_proj.weight", s.width, s.width)),
+          q_(make(prefix_ + "self_attn.q_proj.weight", s.query_width(), s.width)),
           k_(make(prefix_ + "self_attn.k_proj.weight", s.kv_width(), s.width)),
           v_(make(prefix_ + "self_attn.v_proj.weight", s.kv_width(), s.width)),
-          o_(make(prefix_ + "self_attn.o_proj.weight", s.width, s.width)),
+          o_(make(prefix_ + "self_attn.o_proj.weight", s.width, s.query_width())),
           up_(make(prefix_ + "mlp.up_proj.weight", s.ff_width, s.width)),
           down_(make(prefix_ + "mlp.down_proj.weight", s.width, s.ff_width)) {
         if (s.form == architecture::swiglu) {
@@ -121,6 +121,10 @@ public:
         for_each_linear([&](Linear& l) { l.for_each_parameter(f); });
     }
 
+    [[nodiscard]] rms_norm<T>& attention_norm() { return attention_norm_; }
+    [[nodiscard]] rms_norm<T>& ff_norm() { return ff_norm_; }
+
+    /// In the order in which they run.
     template <typename F>
     void for_each_linear(F f) {
         f(q_);
@@ -139,8 +143,11 @@ private:
         if (attention_in_.rows() == tokens) {
             return;
         }
-        for (quell::matrix<T>* m : {&attention_in_, &q_out_, &attended_, &branch_, &ff_in_}) {
+        for (quell::matrix<T>* m : {&attention_in_, &branch_, &ff_in_}) {
             *m = quell::matrix<T>(tokens, shape_.width);
+        }
+        for (quell::matrix<T>* m : {&q_out_, &attended_}) {
+            *m = quell::matrix<T>(tokens, shape_.query_width());
         }
         for (quell::matrix<T>* m : {&k_out_, &v_out_}) {
             *m = quell::matrix<T>(tokens, shape_.kv_width());

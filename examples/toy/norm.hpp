@@ -7,7 +7,9 @@
 #include "toy/parameters.hpp"
 #include "toy/product.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -22,6 +24,8 @@ public:
         gain_.is_gain = true;
         std::ranges::fill(gain_.value.elements(), T{1});
     }
+
+    void set_gain(std::span<const T> gain) { std::ranges::copy(gain, gain_.value.elements().begin()); }
 
     /// x and y are [tokens, width]; x may change afterwards.
     void forward(quell::matrix_view<const T> x, quell::matrix_view<T> y, const quell::executor& threads) {

@@ -1,156 +1,22 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// Matrix products of the trainer, on panels of 16 columns as the float kernels of quell read them. In float they run
-/// through quell's kernels; the plain loop serves double, in which gradients are checked. An output is one sum over k
-/// in ascending order, so no split over threads changes a bit.
+/// The products of quell/tuning under the names of this folder: what the library's backward pass of a linear runs on is
+/// what the trainer runs on.
 #pragma once
 
 #include "quell/core/executor.hpp"
 #include "quell/core/matrix.hpp"
-#include "quell/kernels/dispatch.hpp"
-
-#include <algorithm>
-#include <cstddef>
-#include <type_traits>
+#include "quell/tuning/product.hpp"
 
 namespace toy {
 
-inline constexpr std::size_t panel_width = 16;
-
-[[nodiscard]] inline std::size_t panel_count(std::size_t n) {
-    return (n + panel_width - 1) / panel_width;
-}
-
-/// Calls f(begin, end) for blocks of `block` rows. The blocks depend on nothing but the sizes.
-template <typename F>
-void for_row_blocks(std::size_t rows, std::size_t block, const quell::executor& threads, F f) {
-    threads.parallel_for((rows + block - 1) / block,
-                         [&](std::size_t b) { f(b * block, std::min(rows, (b + 1) * block)); });
-}
-
-/// The right operand B [k, n] of a product, in panels: element (kk, p * 16 + j) at data[(p * k + kk) * 16 + j].
-template <typename T>
-class packed {
-public:
-    /// B = w.
-    void pack(quell::matrix_view<const T> w) {
-        reserve(w.cols(), w.rows());
-        for (std::size_t p = 0; p < panel_count(n_); ++p) {
-            const std::size_t first = p * panel_width;
-            const std::size_t width = std::min(panel_width, n_ - first);
-            for (std::size_t kk = 0; kk < k_; ++kk) {
-                T* to = data_.data() + (p * k_ + kk) * panel_width;
-                std::copy_n(w.data() + kk * w.stride() + first, width, to);
-                std::fill(to + width, to + panel_width, T{0});
-            }
-        }
-    }
-
-    /// B = w^T.
-    void pack_transposed(quell::matrix_view<const T> w) {
-        reserve(w.rows(), w.cols());
-        for (std::size_t p = 0; p < panel_count(n_); ++p) {
-            T* panel = data_.data() + p * k_ * panel_width;
-            for (std::size_t j = 0; j < panel_width; ++j) {
-                const std::size_t row = p * panel_width + j;
-                for (std::size_t kk = 0; kk < k_; ++kk) {
-                    panel[kk * panel_width + j] = row < n_ ? w.data()[row * w.stride() + kk] : T{0};
-                }
-            }
-        }
-    }
-
-    [[nodiscard]] std::size_t n() const { return n_; }
-    [[nodiscard]] std::size_t k() const { return k_; }
-    [[nodiscard]] const T* data() const { return data_.data(); }
-
-private:
-    void reserve(std::size_t n, std::size_t k) {
-        n_ = n;
-        k_ = k;
-        const std::size_t needed = panel_count(n) * panel_width * k;
-        if (data_.size() < needed) {
-            data_ = quell::buffer<T>(needed);
-        }
-    }
-
-    quell::buffer<T> data_;
-    std::size_t n_ = 0;
-    std::size_t k_ = 0;
-};
-
-enum class into { overwrite, add };
-
-/// The part of a product that one task computes: y [m, n] = or += x [m, k] B, B rows k_begin ... k_begin + k - 1.
-template <typename T>
-struct product_part {
-    quell::matrix_view<const T> x;  ///< [m, k]
-    const packed<T>* b = nullptr;
-    std::size_t k_begin = 0;
-    quell::matrix_view<T> y;  ///< [m, n], n at most b->n()
-    into mode = into::overwrite;
-};
-
-namespace detail {
-
-inline void run_part(const product_part<float>& part) {
-    const quell::kernels::gemm_f32_args args{.x = part.x.data(),
-                                             .ldx = part.x.stride(),
-                                             .m = part.x.rows(),
-                                             .panels = part.b->data() + part.k_begin * panel_width,
-                                             .panel_stride = part.b->k() * panel_width,
-                                             .n = part.y.cols(),
-                                             .k = part.x.cols(),
-                                             .bias = nullptr,
-                                             .y = part.y.data(),
-                                             .ldy = part.y.stride(),
-                                             .accumulate = part.mode == into::add};
-    quell::kernels::best().gemm_f32(args, 0, panel_count(part.y.cols()));
-}
-
-inline void run_part(const product_part<double>& part) {
-    for (std::size_t r = 0; r < part.y.rows(); ++r) {
-        for (std::size_t c = 0; c < part.y.cols(); ++c) {
-            const double* column = part.b->data() + (c / panel_width * part.b->k() + part.k_begin) * panel_width;
-            double sum = part.mode == into::add ? part.y(r, c) : 0.0;
-            for (std::size_t kk = 0; kk < part.x.cols(); ++kk) {
-                sum += part.x(r, kk) * column[kk * panel_width + c % panel_width];
-            }
-            part.y(r, c) = sum;
-        }
-    }
-}
-
-}  // namespace detail
-
-/// y [m, n] = or += x [m, k] B [k, n], split over the threads by rows.
-template <typename T>
-void multiply(quell::matrix_view<const T> x, const packed<T>& b, quell::matrix_view<T> y, into mode,
-              const quell::executor& threads) {
-    QUELL_EXPECTS(x.cols() == b.k() && y.cols() == b.n() && x.rows() == y.rows(), "sizes of a product");
-    constexpr std::size_t block = 48;
-    for_row_blocks(x.rows(), block, threads, [&](std::size_t begin, std::size_t end) {
-        detail::run_part(product_part<T>{.x = x.block(begin, 0, end - begin, x.cols()),
-                                         .b = &b,
-                                         .y = y.block(begin, 0, end - begin, y.cols()),
-                                         .mode = mode});
-    });
-}
-
-/// to = from^T, tile by tile.
-template <typename T>
-void transpose(quell::matrix_view<const T> from, quell::matrix_view<T> to, const quell::executor& threads) {
-    constexpr std::size_t tile = 32;
-    for_row_blocks(from.rows(), tile, threads, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t c0 = 0; c0 < from.cols(); c0 += tile) {
-            for (std::size_t c = c0; c < std::min(from.cols(), c0 + tile); ++c) {
-                T* row = to.data() + c * to.stride();
-                for (std::size_t r = begin; r < end; ++r) {
-                    row[r] = from.data()[r * from.stride() + c];
-                }
-            }
-        }
-    });
-}
+using quell::tuning::for_row_blocks;
+using quell::tuning::into;
+using quell::tuning::multiply;
+using quell::tuning::multiply_part;
+using quell::tuning::packed;
+using quell::tuning::panel_width;
+using quell::tuning::product_part;
+using quell::tuning::transpose;
 
 }  // namespace toy

@@ -1,26 +1,32 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// Rotary positions in the halves order of Hugging Face: channels i and i + d/2 of a head turn by position *
-/// base^(-2i/d). A rotation is orthogonal, so its backward pass is the rotation by the opposite angle. Source: Su et
-/// al., 2104.09864.
+/// Rotary positions: channels i and i + d/2 of a head (the halves order of Hugging Face), or 2i and 2i + 1, turn by
+/// position * base^(-2i/d). A rotation is orthogonal, so its backward pass is the rotation by the opposite angle.
+/// Source: Su et al., 2104.09864.
 #pragma once
 
 #include "quell/core/matrix.hpp"
 #include "toy/product.hpp"
+#include "transformer/config.hpp"
 
 #include <cmath>
+#include <cstddef>
+#include <span>
 
 namespace toy {
 
 template <typename T>
 class rope {
 public:
-    rope(std::size_t head_size, std::size_t positions, double base)
-        : cosine_(positions, head_size / 2), sine_(positions, head_size / 2) {
+    /// `divisors` of the frequencies [head_size / 2], or empty.
+    rope(std::size_t head_size, std::size_t positions, double base,
+         transformer::rope_order order = transformer::rope_order::halves, std::span<const float> divisors = {})
+        : order_(order), cosine_(positions, head_size / 2), sine_(positions, head_size / 2) {
         for (std::size_t p = 0; p < positions; ++p) {
             for (std::size_t i = 0; i < head_size / 2; ++i) {
                 const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(head_size);
-                const double angle = static_cast<double>(p) * std::pow(base, exponent);
+                const double divisor = divisors.empty() ? 1.0 : static_cast<double>(divisors[i]);
+                const double angle = static_cast<double>(p) * (std::pow(base, exponent) / divisor);
                 cosine_(p, i) = static_cast<T>(std::cos(angle));
                 sine_(p, i) = static_cast<T>(std::sin(angle));
             }
@@ -46,20 +52,24 @@ private:
 
     void turn_row(std::span<T> row, std::size_t position, T direction) const {
         const std::size_t half = cosine_.cols();
+        const bool interleaved = order_ == transformer::rope_order::interleaved;
+        const std::size_t step = interleaved ? 2 : 1;
+        const std::size_t partner = interleaved ? 1 : half;
         const T* cosine = cosine_.row(position).data();
         const T* sine = sine_.row(position).data();
         for (std::size_t head = 0; head < row.size(); head += 2 * half) {
-            T* a = row.data() + head;
-            T* b = a + half;
             for (std::size_t i = 0; i < half; ++i) {
-                const T first = a[i];
+                T& a = row[head + i * step];
+                T& b = row[head + i * step + partner];
+                const T first = a;
                 const T s = direction * sine[i];
-                a[i] = first * cosine[i] - b[i] * s;
-                b[i] = first * s + b[i] * cosine[i];
+                a = first * cosine[i] - b * s;
+                b = first * s + b * cosine[i];
             }
         }
     }
 
+    transformer::rope_order order_;
     quell::matrix<T> cosine_;
     quell::matrix<T> sine_;
 };

@@ -23,12 +23,14 @@ struct shape {
     std::size_t layers = 4;
     std::size_t heads = 4;
     std::size_t kv_heads = 2;
+    std::size_t head_width = 0;  ///< 0: width / heads
     std::size_t ff_width = 344;
     std::size_t context = 512;
     double norm_eps = 1e-5;
     double rope_base = 10000.0;
 
-    [[nodiscard]] std::size_t head_size() const { return width / heads; }
+    [[nodiscard]] std::size_t head_size() const { return head_width > 0 ? head_width : width / heads; }
+    [[nodiscard]] std::size_t query_width() const { return heads * head_size(); }
     [[nodiscard]] std::size_t kv_width() const { return kv_heads * head_size(); }
 };
 

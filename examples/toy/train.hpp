@@ -6,7 +6,9 @@
 #pragma once
 
 #include "quell/core/progress.hpp"
-#include "toy/adamw.hpp"
+#include "quell/tuning/adamw.hpp"
+#include "quell/tuning/cosine_schedule.hpp"
+#include "quell/tuning/gradient_clipping.hpp"
 #include "toy/checkpoint.hpp"
 #include "toy/corpus.hpp"
 #include "toy/network.hpp"
@@ -40,8 +42,9 @@ struct train_options {
                                  {0.25, material::exercises, {8, 64}},
                                  {0.20, material::mixed, {4, 128}},
                                  {0.25, material::mixed, {2, 512}}};
-    cosine_schedule schedule = {};  ///< its number of steps is replaced
-    adamw_options optimizer = {};
+    quell::tuning::cosine_schedule schedule = {.peak = 3e-3};  ///< its number of steps is replaced
+    quell::tuning::adamw_options optimizer = {.beta2 = 0.98, .weight_decay = 0.05};
+    double longest_gradient = 1.0;
     quell::executor threads = {};
     quell::progress_callback progress = {};
 };
@@ -91,9 +94,11 @@ private:
 /// Takes all the steps on a network that exists already.
 template <typename T>
 training_log train(network<T>& net, const train_options& options) {
-    cosine_schedule schedule = options.schedule;
+    quell::tuning::cosine_schedule schedule = options.schedule;
     schedule.steps = options.steps;
-    adamw<T> optimizer(net, options.optimizer);
+    std::vector<parameter<T>*> all;
+    net.for_each_parameter([&](parameter<T>& p) { all.push_back(&p); });
+    quell::tuning::adamw<T> optimizer(all, options.optimizer);
     training_log log;
     double part = 0.0;
     for (std::size_t s = 0; s < options.stages.size(); ++s) {
@@ -104,6 +109,7 @@ training_log train(network<T>& net, const train_options& options) {
         const training_text material(options.stages[s], first_training_seed * (s + 1) + options.seed, end - begin);
         for (std::size_t step = begin; step < end; ++step) {
             log.losses.push_back(net.forward_backward(material.batch(step - begin), options.threads));
+            quell::tuning::clip_gradients<T>(all, options.longest_gradient, options.threads);
             optimizer.step(schedule.rate(step), options.threads);
             char now[48];
             std::snprintf(now, sizeof now, "loss %.4f nats/byte", log.losses.back());

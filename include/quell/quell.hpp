@@ -30,3 +30,8 @@
 #include "quell/stats/moments.hpp"
 #include "quell/stats/token_max.hpp"
 #include "quell/transforms/hadamard.hpp"
+#include "quell/tuning/adamw.hpp"
+#include "quell/tuning/checkpoint.hpp"
+#include "quell/tuning/cosine_schedule.hpp"
+#include "quell/tuning/gradient_clipping.hpp"
+#include "quell/tuning/tunable_linear.hpp"

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -112,6 +113,23 @@ TEST(Plan, SplitsAStreamAtARankBelowItsWidth) {
     }
     decided.stream = stream_basis::rotated;
     EXPECT_FALSE(check(decided, engine.graph));
+}
+
+TEST(Plan, CarriesHowTheFloatPartIsTuned) {
+    fake_engine engine;
+    engine.graph.stream = {.embedding = "e", .head = "h", .final_norm = "n", .width = fake_engine::width};
+    engine.graph.inputs[0].reads_residual = true;
+    plan decided = *make_plan(engine.graph, *quant::find_recipe("quad-w4a4-tuned", {.rank = 4}));
+    EXPECT_EQ(decided.tuning, quant::default_tuning);
+    EXPECT_TRUE(check(decided, engine.graph));
+    decided.tuning.sequences = 0;
+    EXPECT_EQ(check(decided, engine.graph).error().message,
+              "plan: tuning takes a rate in 0 ... 1 and 1 ... 1048576 tokens a step");
+    decided.tuning = {.steps = 1, .rate = NAN};
+    EXPECT_EQ(check(decided, engine.graph).error().code, errc::bad_value);
+    decided.tuning.steps = 0;
+    EXPECT_TRUE(check(decided, engine.graph));
+    EXPECT_EQ(make_plan(engine.graph, *quant::find_recipe("quad-w4a4-rtn", {.rank = 4}))->tuning, quant::tuning_rule());
 }
 
 TEST(Plan, LeavesTheHeadInFloat) {

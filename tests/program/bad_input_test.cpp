@@ -219,4 +219,17 @@ TEST_F(BadInput, ABudgetOfTimeThatNothingKeeps) {
             1, "auto-4.5: the smallest options together take");
 }
 
+TEST_F(BadInput, TuningOfWhatCannotBeTuned) {
+    const std::string out = folder_.file("out.safetensors");
+    refuses({"tune", "--model", "toy", "--out", out}, 2, "tune needs --recipe, such as quad-w4a4");
+    refuses({"tune", "--model", "toy", "--recipe", "quad-w4a4", "--out", "out.gguf"}, 2, "must end in .safetensors");
+    refuses({"tune", "--model", "m.gguf", "--recipe", "quad-w4a4", "--out", out}, 2, "tune needs --data FILE");
+    refuses({"tune", "--model", "toy", "--recipe", "rtn-w4-g64", "--out", out, "--quiet"}, 1,
+            "blk.0.attn_q: only symmetric codes with a scale for each row are tuned");
+    refuses({"tune", "--model", "toy", "--recipe", "quad-w4a4-rtn", "--out", out, "--tokens", "1", "--quiet"}, 1,
+            "tuning: a text of 1 tokens has nothing to predict");
+    refuses({"tune", "--model", "toy", "--recipe", "fp32", "--out", out, "--quiet"}, 1,
+            "tuning: no linear is quantized");
+}
+
 }  // namespace

@@ -197,6 +197,48 @@ TEST(Program, WritesAModelThatScoresAsTheOneInMemory) {
     }
 }
 
+TEST(Program, TuningLowersTheDivergenceAndChangesNoSize) {
+    const support::temporary_folder folder;
+    const std::string untuned = folder.file("untuned.safetensors");
+    const std::string tuned = folder.file("tuned.safetensors");
+    const std::string again = folder.file("again.safetensors");
+    const auto ran = [](const std::vector<std::string>& arguments) {
+        const outcome o = program_test::quell(arguments);
+        EXPECT_EQ(o.status, 0) << o.err;
+        return o.out;
+    };
+    const std::vector<std::string> few = {"--recipe", "quad-w4a4-rtn", "--calib-tokens", "1024"};
+    std::vector<std::string> quantize = {"quantize", "--model", "toy", "--out", untuned};
+    quantize.insert(quantize.end(), few.begin(), few.end());
+    ran(quantize);
+    const std::vector<std::string> short_run = {"--steps", "20", "--tokens", "8193"};
+    std::vector<std::string> tune = {"tune", "--model", untuned, "--reference", "toy", "--out", tuned};
+    tune.insert(tune.end(), short_run.begin(), short_run.end());
+    EXPECT_NE(ran(tune).find("quad-w4a4-rtn-tuned: 20 steps; loss "), std::string::npos);
+    std::vector<std::string> whole = {"tune", "--model", "toy", "--out", again, "--threads", "1"};
+    whole.insert(whole.end(), few.begin(), few.end());
+    whole.insert(whole.end(), short_run.begin(), short_run.end());
+    ran(whole);
+    EXPECT_EQ(contents_of(again), contents_of(tuned));
+    const auto before = row_of({"--model", untuned, "--reference", "toy", "--tokens", "4096"});
+    const auto after = row_of({"--model", tuned, "--reference", "toy", "--tokens", "4096"});
+    EXPECT_LT(after["kl_divergence"], before["kl_divergence"]);
+    EXPECT_LT(after["perplexity"], before["perplexity"]);
+    EXPECT_EQ(after["bytes"], before["bytes"]);
+    EXPECT_EQ(after["stored_bytes"], before["stored_bytes"]);
+    EXPECT_EQ(folder.names().size(), 3U);  // the checkpoints are gone
+}
+
+TEST(Program, TunedRecipesBeatTheUntuned) {
+    auto rows = rows_of({"--model", "toy", "--tokens", "4096", "--calib-tokens", "4096", "--recipe",
+                         "quad-w4a4,quad-w4a4-tuned,quad-w4a4a8,quad-w4a4a8-tuned"});
+    ASSERT_EQ(rows.size(), 4U);
+    const auto kl = [&](const char* recipe) { return rows[recipe]["kl_divergence"].get<double>(); };
+    EXPECT_LT(kl("quad-w4a4-tuned"), kl("quad-w4a4"));
+    EXPECT_LT(kl("quad-w4a4a8-tuned"), kl("quad-w4a4a8"));
+    EXPECT_EQ(rows["quad-w4a4-tuned"]["weight_bits_stored"], rows["quad-w4a4"]["weight_bits_stored"]);
+}
+
 TEST(Program, APrefixStandsInFrontOfEveryTextWithoutBeingAskedFor) {
     const support::temporary_folder folder;
     const std::string plain = folder.file("plain.safetensors");

@@ -103,6 +103,26 @@ TEST(Rope, HasTheGradientOfItsInput) {
     expect_gradient(x.elements(), dx.elements(), loss, "x");
 }
 
+TEST(Rope, HasTheGradientOfItsInputInInterleavedOrderWithDivisors) {
+    const std::array<float, 2> divisors{1.0F, 3.0F};
+    const toy::rope<double> positions(4, 5, 100.0, transformer::rope_order::interleaved, divisors);
+    matrix<double> x = random_matrix(10, 8, 7);
+    const matrix<double> dy = random_matrix(10, 8, 8);
+    const auto loss = [&] {
+        matrix<double> y = matrix<double>::copy_of(x.view());
+        positions.forward(y.view(), 5, no_threads);
+        return weighted_sum(y.elements(), dy.elements());
+    };
+    matrix<double> dx = matrix<double>::copy_of(dy.view());
+    positions.backward(dx.view(), 5, no_threads);
+    expect_gradient(x.elements(), dx.elements(), loss, "x");
+    matrix<double> turned(3, 4);
+    turned(2, 2) = 1.0;
+    toy::rope<double>(4, 3, 100.0, transformer::rope_order::interleaved, divisors)
+        .forward(turned.view(), 3, no_threads);
+    EXPECT_NEAR(turned(2, 3), std::sin(2.0 * 0.1 / 3.0), 1e-12);
+}
+
 TEST(Rope, TurnsTheHalvesOfAHeadByThePosition) {
     const toy::rope<double> positions(4, 3, 100.0);
     matrix<double> x(3, 4);
@@ -208,6 +228,20 @@ TEST(CrossEntropy, HasTheGradientOfTheLogits) {
     matrix<double> gradient = matrix<double>::copy_of(logits.view());
     EXPECT_GT(toy::cross_entropy(gradient.view(), targets, no_threads), 0.0);
     expect_gradient(logits.elements(), gradient.elements(), loss, "logits");
+}
+
+TEST(Divergence, FromATeacherHasTheGradientOfTheLogits) {
+    matrix<double> logits = random_matrix(4, 9, 18);
+    const matrix<double> teacher = random_matrix(4, 9, 28);
+    const auto loss = [&] {
+        matrix<double> copy = matrix<double>::copy_of(logits.view());
+        return toy::summed_divergence<double>(copy.view(), teacher.view(), 1.0, no_threads) / 4.0;
+    };
+    matrix<double> gradient = matrix<double>::copy_of(logits.view());
+    EXPECT_GT(toy::summed_divergence<double>(gradient.view(), teacher.view(), 0.25, no_threads), 0.0);
+    expect_gradient(logits.elements(), gradient.elements(), loss, "logits");
+    matrix<double> same = matrix<double>::copy_of(teacher.view());
+    EXPECT_NEAR(toy::summed_divergence<double>(same.view(), teacher.view(), 1.0, no_threads), 0.0, 1e-14);
 }
 
 TEST(TiedEmbedding, AddsTheGradientsOfBothItsUses) {

@@ -112,12 +112,4 @@ TEST(Train, LowersTheLoss) {
     EXPECT_LT(log.losses.back(), 3.6);
 }
 
-TEST(Schedule, WarmsUpAndFallsToItsFloor) {
-    const toy::cosine_schedule schedule{.peak = 1.0, .floor = 0.1, .warm_up = 10, .steps = 1000};
-    EXPECT_DOUBLE_EQ(schedule.rate(0), 0.1);
-    EXPECT_DOUBLE_EQ(schedule.rate(9), 1.0);
-    EXPECT_NEAR(schedule.rate(505), 0.55, 1e-12);
-    EXPECT_NEAR(schedule.rate(999), 0.1, 1e-4);
-}
-
 }  // namespace

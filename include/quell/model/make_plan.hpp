@@ -94,7 +94,7 @@ inline void place_scales(const graph& g, std::size_t index, input_plan& decided)
 ///          do is no error but a fallback to float, with its reason.
 [[nodiscard]] inline result<plan> make_plan(const graph& g, const quant::recipe& recipe) {
     QUELL_TRY_VOID(check(g));
-    plan decided{.recipe = recipe.name, .calibration = recipe.calibration};
+    plan decided{.recipe = recipe.name, .tuning = recipe.tuning, .calibration = recipe.calibration};
     if (recipe.rotates_stream) {
         if (const std::string obstacle = rotation_obstacle(g); !obstacle.empty()) {
             return error{errc::unsupported, recipe.name + ": the residual stream cannot be rotated: " + obstacle};

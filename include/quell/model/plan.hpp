@@ -10,6 +10,7 @@
 #include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/any_quantizer.hpp"
 #include "quell/quant/recipes.hpp"
+#include "quell/quant/tuning_rule.hpp"
 #include "quell/rounding/propagated_target.hpp"
 
 #include <cstddef>
@@ -75,6 +76,7 @@ struct plan {
     std::string recipe;
     stream_basis stream = stream_basis::original;
     std::size_t split_rank = 0;             ///< leading directions of a split stream
+    quant::tuning_rule tuning = {};         ///< of what stays in float; the engine's to carry out, not apply()'s
     std::vector<std::int32_t> prefix = {};  ///< tokens in front of every text, their keys and values kept in float
     rounding::calibration_rule calibration = {};
     std::vector<input_plan> inputs = {};

@@ -381,6 +381,9 @@ template <typename Planned, typename Named>
     QUELL_TRY_VOID(detail::check_match(decided.sites, g.sites, "site"));
     QUELL_TRY_VOID(detail::check_stream(decided, g));
     QUELL_TRY_VOID(detail::check_calibration(decided.calibration));
+    if (const auto status = quant::check(decided.tuning); !status) {
+        return status.error().in("plan");
+    }
     for (std::size_t i = 0; i < g.inputs.size(); ++i) {
         if (const auto status = detail::check_input(g, i, decided); !status) {
             return status.error().in(detail::named("plan: input", g.inputs[i].name));

@@ -218,6 +218,7 @@ requires(std::same_as<std::remove_const_t<File>, plan_file>) void fields(Visit& 
     visit("recipe", file.content.recipe);
     visit("stream", file.content.stream);
     visit("split_rank", file.content.split_rank);
+    visit("tuning", file.content.tuning);
     visit("prefix", file.content.prefix);
     visit("inputs", file.content.inputs);
     visit("sites", file.content.sites);
@@ -233,6 +234,7 @@ requires(std::same_as<std::remove_const_t<File>, plan_file>) void fields(Visit& 
     visit("recipe", decided.recipe);
     visit("stream", decided.stream);
     visit("split_rank", decided.split_rank);
+    visit("tuning", decided.tuning);
     visit("prefix", decided.prefix);
     visit("inputs", decided.inputs);
     visit("sites", decided.sites);

@@ -10,6 +10,7 @@
 #include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/allocation_rule.hpp"
 #include "quell/quant/any_quantizer.hpp"
+#include "quell/quant/tuning_rule.hpp"
 #include "quell/rounding/propagated_target.hpp"
 
 #include <algorithm>
@@ -55,16 +56,21 @@ struct recipe {
     any_solver solver = {};
     rounding::calibration_rule calibration = {};
     std::optional<allocation_rule> allocation = {};  ///< how bits are spread; empty: all sites take `weights`
+    tuning_rule tuning = {};                         ///< how the float part learns after rounding
 
     [[nodiscard]] bool is_float() const { return weights.bits == 32; }
     [[nodiscard]] bool needs_calibration() const {
         return exempts_spikes || finds_prefix || activations.needs_calibration() || solver.needs_calibration() ||
-               split_rank > 0 || calibration.is_propagated() || (allocation && allocation->needs_calibration()) ||
+               split_rank > 0 || tuning.steps > 0 || calibration.is_propagated() ||
+               (allocation && allocation->needs_calibration()) ||
                std::any_of(transforms.begin(), transforms.end(), [](const input_rule& rule) {
                    return rule.transforms.size() > 1 || rule.transforms.front().needs_statistics();
                });
     }
 };
+
+/// What a few minutes on two cores allow for a small model.
+inline constexpr tuning_rule default_tuning{.steps = 60, .rate = 2e-3};
 
 struct recipe_options {
     float alpha = 0.5F;     ///< how much of an outlier moves into the weights, in 0 ... 1
@@ -140,6 +146,13 @@ inline recipe split(recipe base, const recipe_options& o) {
 
 inline recipe with_writers_at_8_bits(recipe base) {
     base.writer_activations = activation_scheme{};
+    return base;
+}
+
+/// QUAD's second half: columns in float and scales learn from the calibration text. apply() leaves that to who can run
+/// the model backward.
+inline recipe tuned(recipe base) {
+    base.tuning = default_tuning;
     return base;
 }
 
@@ -259,6 +272,12 @@ inline constexpr named_recipe all_recipes[] = {
     {"quad-w4a4a8",
      [](const recipe_options& o) {
          return with_writers_at_8_bits(with_gptq(split(searched(int4_rows, int4_fitted), o)));
+     }},
+    {"quad-w4a4-tuned",
+     [](const recipe_options& o) { return tuned(with_gptq(split(searched(int4_rows, int4_fitted), o))); }},
+    {"quad-w4a4a8-tuned",
+     [](const recipe_options& o) {
+         return tuned(with_writers_at_8_bits(with_gptq(split(searched(int4_rows, int4_fitted), o))));
      }},
     {"squeeze10", [](const recipe_options&) { return squeezed(); }},
     {"billm", [](const recipe_options&) { return simulated_binary({rounding::billm{}}, 128); }},
@@ -428,7 +447,7 @@ namespace detail {
     name.remove_prefix(finds ? prefix.size() : 0);
     auto base = recipe_named(name, options);
     base = base ? std::move(base) : variant_named(name, options);
-    if ((!exempts && !finds) || !base || base->is_float()) {
+    if ((!exempts && !finds) || !base || base->is_float() || base->tuning.steps > 0) {
         return std::nullopt;
     }
     base->exempts_spikes = base->exempts_spikes || exempts;

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// `tunable_linear`: a quantized linear whose full-precision part is trained: its columns in float, and the scales of
+/// its weight. The codes stay. It runs forward through the packed kernels, and backward as if nothing were rounded
+/// (straight through).
+#pragma once
+
+#include "quell/core/buffer.hpp"
+#include "quell/core/executor.hpp"
+#include "quell/core/matrix.hpp"
+#include "quell/core/result.hpp"
+#include "quell/core/target.hpp"
+#include "quell/packing/pack.hpp"
+#include "quell/packing/unpack.hpp"
+#include "quell/quant/forward.hpp"
+#include "quell/quant/quantized_linear.hpp"
+#include "quell/rounding/scale.hpp"
+#include "quell/tuning/parameter.hpp"
+#include "quell/tuning/product.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+
+namespace quell::tuning {
+inline namespace QUELL_BASELINE {
+
+/// Memory for one linear at a time; all of a network share it.
+struct linear_scratch {
+    buffer<std::byte> workspace;
+    matrix<float> weight;   ///< dequantized, with all changes
+    matrix<float> swapped;  ///< dL/dy, transposed
+    packed<float> operand;
+
+    void reserve(std::size_t bytes) {
+        if (workspace.size() < bytes) {
+            workspace = buffer<std::byte>(bytes);
+        }
+    }
+    static void resize(matrix<float>& m, std::size_t rows, std::size_t cols) {
+        if (m.rows() != rows || m.cols() != cols) {
+            m = matrix<float>(rows, cols);
+        }
+    }
+};
+
+/// y = x_r C^T + g * z + b, with z the product in integers of the other channels, and C and g trained: C are the
+/// columns in float, g [out] multiplies the scales and starts at one.
+///
+/// Source   QUAD, arXiv 2503.19353: with W = g s Q, dL/dC = dy^T x_r and dL/d(g s) = sum_c dW[o,c] Q[o,c]; activations
+///          and codes pass gradients as if they were not rounded. Differs: scales are trained as factors of what they
+///          were, so that one rate suits all of them, and their gradient is sum_t dy[t,o] z[t,o], which is the same sum
+///          without dW.
+/// Oracle   reference::linear_gradient (tests/reference/linear_gradient.hpp).
+class tunable_linear {
+public:
+    /// The linear must outlive this one, which reads the codes where they are. `name` names the parameters.
+    /// Errors   errc::unsupported where a scale does not stand for a whole row, or a code for more than scale * code.
+    [[nodiscard]] static result<tunable_linear> make(const std::string& name, const quant::quantized_linear& layer) {
+        const scheme form = layer.packed().form();
+        if (form.reach != granularity::channel || form.codes != code_set::symmetric) {
+            return error{errc::unsupported, name + ": only symmetric codes with a scale for each row are tuned"};
+        }
+        QUELL_TRY(packing::packed_matrix codes, packing::view_blob(layer.packed().blob()));
+        QUELL_TRY(quant::quantized_linear integers,
+                  quant::quantized_linear::make(std::move(codes), layer.activations(), {}, online_of(layer)));
+        return tunable_linear(name, layer, std::move(integers));
+    }
+
+    [[nodiscard]] std::size_t out_features() const { return layer_->out_features(); }
+    [[nodiscard]] std::size_t in_features() const { return layer_->in_features(); }
+
+    /// Shapes   x [tokens, in]; y [tokens, out]; z [tokens, out]: what backward() wants to see again.
+    void forward(matrix_view<const float> x, matrix_view<float> z, matrix_view<float> y, linear_scratch& scratch,
+                 const executor& threads) const {
+        const std::size_t r = layer_->float_features();
+        scratch.reserve(quant::workspace_bytes(integers_, x.rows()));
+        quant::forward(integers_, x.block(0, r, x.rows(), x.cols() - r), z, scratch.workspace, threads);
+        if (r > 0) {
+            scratch.operand.pack_transposed(columns_.value.view());
+            multiply(x.block(0, 0, x.rows(), r), scratch.operand, y, into::overwrite, threads);
+        }
+        const float* factor = factors_.value.elements().data();
+        const std::span<const float> bias = layer_->bias();
+        for_row_blocks(y.rows(), rows_per_task, threads, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t t = begin; t < end; ++t) {
+                const float* integer_part = z.row(t).data();
+                float* out = y.row(t).data();
+                for (std::size_t o = 0; o < y.cols(); ++o) {
+                    const float before = r > 0 ? out[o] : 0.0F;
+                    out[o] = before + factor[o] * integer_part[o] + (bias.empty() ? 0.0F : bias[o]);
+                }
+            }
+        });
+    }
+
+    /// Adds dL/dx to dx and the gradients of the parameters to theirs.
+    ///
+    /// Shapes   x and dx [tokens, in]; z, as forward() left it, and dy [tokens, out].
+    /// Cost     2 tokens * in * out flops, and taking the weight apart once.
+    void backward(matrix_view<const float> x, matrix_view<const float> z, matrix_view<const float> dy,
+                  matrix_view<float> dx, linear_scratch& scratch, const executor& threads) {
+        const std::size_t r = layer_->float_features();
+        if (r > 0) {
+            linear_scratch::resize(scratch.swapped, dy.cols(), dy.rows());
+            transpose(dy, scratch.swapped.view(), threads);
+            scratch.operand.pack(x.block(0, 0, x.rows(), r));
+            multiply<float>(scratch.swapped.view(), scratch.operand, columns_.gradient.view(), into::add, threads);
+        }
+        add_factor_gradient(z, dy, threads);
+        dequantize(scratch.weight, threads);
+        scratch.operand.pack(scratch.weight.view());
+        multiply(dy, scratch.operand, dx, into::add, threads);
+    }
+
+    /// The columns, where there are any, and the factors of the scales.
+    template <typename F>
+    void for_each_parameter(F f) {
+        if (layer_->float_features() > 0) {
+            f(columns_);
+        }
+        f(factors_);
+    }
+
+    /// The same codes with what was trained.
+    /// Errors   errc::bad_value for a factor that is not positive, or a number that is not finite.
+    [[nodiscard]] result<quant::quantized_linear> finish(const executor& threads) const {
+        QUELL_TRY(quantized q, packing::unpack(layer_->packed()));
+        for (std::size_t o = 0; o < q.scales.rows(); ++o) {
+            const float factor = factors_.value(0, o);
+            if (!(factor > 0.0F && std::isfinite(factor))) {
+                return error{errc::bad_value,
+                             factors_.name + ": row " + std::to_string(o) + " was tuned to " + std::to_string(factor)};
+            }
+            q.scales(o, 0) =
+                factor == 1.0F
+                    ? q.scales(o, 0)
+                    : rounding::stored_scale(q.form, static_cast<double>(q.scales(o, 0)) * static_cast<double>(factor));
+        }
+        QUELL_TRY_VOID(stats::check_finite(columns_.value.view()));
+        std::optional<packing::packed_matrix> columns;
+        if (layer_->float_features() > 0) {
+            columns = packing::pack_f32(columns_.value.view(), threads);
+        }
+        QUELL_TRY(packing::packed_matrix weight, packing::pack(q, threads));
+        return quant::quantized_linear::make(std::move(weight), layer_->activations(), layer_->bias(),
+                                             online_of(*layer_), std::move(columns));
+    }
+
+private:
+    static constexpr std::size_t rows_per_task = 32;
+
+    tunable_linear(const std::string& name, const quant::quantized_linear& layer, quant::quantized_linear integers)
+        : layer_(&layer),
+          integers_(std::move(integers)),
+          columns_(name + ".columns", layer.out_features(), layer.float_features()),
+          factors_(name + ".scales", 1, layer.out_features()) {
+        factors_.is_gain = true;
+        std::ranges::fill(factors_.value.elements(), 1.0F);
+        if (layer.float_columns()) {
+            columns_.value = packing::unpack_f32(*layer.float_columns());
+            columns_.unit = root_mean_square(columns_.value.elements());
+        }
+    }
+
+    static quant::online_input online_of(const quant::quantized_linear& layer) {
+        const quant::online_input& online = layer.online();
+        return {.scale = buffer<float>::copy_of(online.scale),
+                .rotation = {online.rotation.kind(), online.rotation.size()}};
+    }
+
+    static float root_mean_square(std::span<const float> values) {
+        double sum = 0.0;
+        for (const float v : values) {
+            sum += static_cast<double>(v) * static_cast<double>(v);
+        }
+        return values.empty() ? 1.0F : static_cast<float>(std::sqrt(sum / static_cast<double>(values.size())));
+    }
+
+    /// Every task owns some outputs and adds the tokens in order.
+    void add_factor_gradient(matrix_view<const float> z, matrix_view<const float> dy, const executor& threads) {
+        for_row_blocks(dy.cols(), panel_width, threads, [&](std::size_t begin, std::size_t end) {
+            double sums[panel_width] = {};
+            for (std::size_t t = 0; t < dy.rows(); ++t) {
+                const float* from = z.row(t).data();
+                const float* by = dy.row(t).data();
+                for (std::size_t o = begin; o < end; ++o) {
+                    sums[o - begin] += static_cast<double>(from[o]) * static_cast<double>(by[o]);
+                }
+            }
+            for (std::size_t o = begin; o < end; ++o) {
+                factors_.gradient(0, o) += static_cast<float>(sums[o - begin]);
+            }
+        });
+    }
+
+    /// The matrix [out, in] that this linear stands for now, with what happens online taken back.
+    void dequantize(matrix<float>& w, const executor& threads) const {
+        linear_scratch::resize(w, out_features(), in_features());
+        const std::size_t r = layer_->float_features();
+        const auto& integers = *std::get_if<quant::quantized_linear>(&integers_);
+        for_row_blocks(w.rows(), rows_per_task, threads, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t o = begin; o < end; ++o) {
+                const std::span<float> row = w.row(o);
+                std::ranges::copy(columns_.value.row(o), row.begin());
+                integers.copy_row(o, row.subspan(r));
+                for (float& v : row.subspan(r)) {
+                    v *= factors_.value(0, o);
+                }
+            }
+        });
+    }
+
+    const quant::quantized_linear* layer_;
+    quant::linear integers_;  ///< without the columns in float and the bias
+    parameter<float> columns_;
+    parameter<float> factors_;
+};
+
+}  // namespace QUELL_BASELINE
+}  // namespace quell::tuning
