@@ -172,7 +172,7 @@ private:
                 if (tuned) {
                     any = true;
                     layer.emplace_back(*std::move(tuned));
-                } else {
+                } else if (added) {
                     added = tuned.error();
                 }
             });
