@@ -89,8 +89,7 @@ TEST(RmsNorm, HasTheGradientOfItsInputAndItsGain) {
         [&](toy::parameter<double>& p) { expect_gradient(p.value.elements(), p.gradient.elements(), loss, "gain"); });
 }
 
-TEST(Rope, HasTheGradientOfItsInput) {
-    const toy::rope<double> positions(4, 5, 100.0);
+void expect_gradient_of(const toy::rope<double>& positions) {
     matrix<double> x = random_matrix(10, 8, 7);
     const matrix<double> dy = random_matrix(10, 8, 8);
     const auto loss = [&] {
@@ -103,19 +102,13 @@ TEST(Rope, HasTheGradientOfItsInput) {
     expect_gradient(x.elements(), dx.elements(), loss, "x");
 }
 
+TEST(Rope, HasTheGradientOfItsInput) {
+    expect_gradient_of(toy::rope<double>(4, 5, 100.0));
+}
+
 TEST(Rope, HasTheGradientOfItsInputInInterleavedOrderWithDivisors) {
     const std::array<float, 2> divisors{1.0F, 3.0F};
-    const toy::rope<double> positions(4, 5, 100.0, transformer::rope_order::interleaved, divisors);
-    matrix<double> x = random_matrix(10, 8, 7);
-    const matrix<double> dy = random_matrix(10, 8, 8);
-    const auto loss = [&] {
-        matrix<double> y = matrix<double>::copy_of(x.view());
-        positions.forward(y.view(), 5, no_threads);
-        return weighted_sum(y.elements(), dy.elements());
-    };
-    matrix<double> dx = matrix<double>::copy_of(dy.view());
-    positions.backward(dx.view(), 5, no_threads);
-    expect_gradient(x.elements(), dx.elements(), loss, "x");
+    expect_gradient_of(toy::rope<double>(4, 5, 100.0, transformer::rope_order::interleaved, divisors));
     matrix<double> turned(3, 4);
     turned(2, 2) = 1.0;
     toy::rope<double>(4, 3, 100.0, transformer::rope_order::interleaved, divisors)
