@@ -95,6 +95,7 @@ TEST(Recipes, AnyCanBeGuardedAgainstSpikes) {
     EXPECT_FALSE(find_recipe("qfem-"));
     EXPECT_FALSE(find_recipe("qfem-fp32"));
     EXPECT_FALSE(find_recipe("qfep-qfem-static-w8a8"));
+    EXPECT_FALSE(find_recipe("qfep-quad-w4a4-tuned"));  // no backward pass behind a prefix
 }
 
 TEST(Recipes, FamiliesSayBitsGroupAndActivations) {
