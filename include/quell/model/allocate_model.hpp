@@ -54,6 +54,7 @@ struct model_survey {
     std::string subject = {};             ///< model and calibration text, as allocate_options::subject names them
     std::vector<std::string> forms = {};  ///< labels of survey_forms
     std::vector<site_survey> sites = {};
+    std::vector<input_plan> inputs = {};  ///< with the transforms that were chosen, once all is surveyed
 
     [[nodiscard]] const site_survey* find(const std::string& name) const {
         const auto at = std::find_if(sites.begin(), sites.end(), [&](const auto& s) { return s.name == name; });
@@ -61,8 +62,8 @@ struct model_survey {
     }
 };
 
-/// The forms among which the allocation chooses. Every input is rotated, so whole rows do; groups, whose zeros the
-/// solver fits, are steps between the few bits where a step is large.
+/// The forms among which the allocation chooses. Nearly every input is rotated, so whole rows do; groups, whose zeros
+/// the solver fits, are steps between the few bits where a step is large.
 inline constexpr std::array<scheme, 9> survey_forms = {{{.bits = 2, .reach = granularity::channel},
                                                         quant::ladder_form({"", 2, 64}),
                                                         {.bits = 3, .reach = granularity::channel},
@@ -215,17 +216,23 @@ private:
         return error{errc::bad_value, "the survey is of another model, another calibration text or other forms"};
     }
     const auto is_known = [&](const std::string& name) { return options.known.find(name) != nullptr; };
-    if (is_known(source.graph.stream.head) &&
+    if (!options.known.inputs.empty() && is_known(source.graph.stream.head) &&
         std::all_of(decided.sites.begin(), decided.sites.end(),
                     [&](const site_plan& s) { return s.is_float() || is_known(s.name); })) {
         return options.known;
     }
     surveyor all(source, decided, options);
-    QUELL_TRY_VOID(apply(source, decided,
-                         {.threads = options.threads,
-                          .progress = options.progress,
-                          .consider = [&](const considered_weight& seen) { return all.look(seen); }}));
-    return all.take();
+    QUELL_TRY(quantized_model looked_at,
+              apply(source, decided,
+                    {.threads = options.threads,
+                     .progress = options.progress,
+                     .consider = [&](const considered_weight& seen) { return all.look(seen); }}));
+    model_survey found = all.take();
+    found.inputs = std::move(looked_at.decided.inputs);
+    if (options.keep) {
+        QUELL_TRY_VOID(options.keep(found));
+    }
+    return found;
 }
 
 /// One item of the knapsack.
@@ -315,6 +322,7 @@ struct surveyed_item {
     QUELL_TRY(plan decided, make_plan(source.graph, recipe));
     decided.tables = surveyed_tables();
     QUELL_TRY(const model_survey seen, survey(source, decided, options));
+    decided.inputs = seen.inputs;
     QUELL_TRY(const std::vector<surveyed_item> items, items_of(source, decided, seen));
     std::vector<alloc::menu> menus(items.size());
     for (std::size_t i = 0; i < items.size(); ++i) {

@@ -8,6 +8,7 @@
 #include "quell/core/target.hpp"
 #include "quell/io/json.hpp"
 #include "quell/model/allocate_model.hpp"
+#include "quell/model/plan_json.hpp"
 #include "quell/report/json_fields.hpp"
 
 #include <nlohmann/json.hpp>
@@ -32,6 +33,7 @@ requires(std::same_as<std::remove_const_t<Survey>, model_survey>) void fields(Vi
     visit("subject", found.subject);
     visit("forms", found.forms);
     visit("sites", found.sites);
+    visit("inputs", found.inputs);
 }
 
 /// Numbers read back the same.

@@ -413,7 +413,7 @@ namespace detail {
 /// Where a rule spreads bits over the linears: the base of a boost everywhere, before anything is decided.
 [[nodiscard]] inline recipe allocating(const allocation_rule& rule, const recipe_options& o) {
     if (rule.goal == allocation_goal::whole_model) {
-        recipe base = with_gptq(hybrid(searched(int4_rows, {}), o));
+        recipe base = with_gptq(chosen(searched(int4_rows, {}), o));
         base.allocation = rule;
         return base;
     }
