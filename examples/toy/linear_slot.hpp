@@ -7,6 +7,7 @@
 #include "quell/core/buffer.hpp"
 #include "quell/quant/forward.hpp"
 #include "quell/tuning/tunable_linear.hpp"
+#include "quell/tuning/tunable_split.hpp"
 #include "toy/parameters.hpp"
 #include "toy/product.hpp"
 
@@ -18,7 +19,19 @@
 namespace toy {
 
 /// A linear with a part that is tuned, or one that stays as it is.
-using tuned_site = std::variant<quell::tuning::tunable_linear, const quell::quant::linear*>;
+using tuned_site =
+    std::variant<quell::tuning::tunable_linear, quell::tuning::tunable_split, const quell::quant::linear*>;
+
+template <typename F>
+void for_each_parameter_of(tuned_site& site, F f) {
+    std::visit(
+        [&](auto& s) {
+            if constexpr (requires { s.for_each_parameter(f); }) {
+                s.for_each_parameter(f);
+            }
+        },
+        site);
+}
 
 class linear_slot {
 public:
@@ -43,9 +56,7 @@ public:
 
     template <typename F>
     void for_each_parameter(F f) {
-        if (auto* tuned = std::get_if<quell::tuning::tunable_linear>(site_)) {
-            tuned->for_each_parameter(f);
-        }
+        for_each_parameter_of(*site_, f);
     }
 
 private:
@@ -55,16 +66,21 @@ private:
         resizable::resize(integer_part_, y.rows(), y.cols());
         site.forward(x_, integer_part_.view(), y, *scratch_, threads);
     }
+    void run(quell::tuning::tunable_split& site, quell::matrix_view<float> y, const quell::executor& threads) {
+        resizable::resize(integer_part_, y.rows(), 2 * y.cols());
+        site.forward(x_, integer_part_.view(), y, *scratch_, threads);
+    }
     void run(const quell::quant::linear* site, quell::matrix_view<float> y, const quell::executor& threads) {
         scratch_->reserve(quell::quant::workspace_bytes(*site, x_.rows()));
         quell::quant::forward(*site, x_, y, scratch_->workspace, threads);
     }
 
-    void run_back(quell::tuning::tunable_linear& site, quell::matrix_view<const float> dy, quell::matrix_view<float> dx,
+    template <typename Tunable>
+    void run_back(Tunable& site, quell::matrix_view<const float> dy, quell::matrix_view<float> dx,
                   const quell::executor& threads) {
         site.backward(x_, integer_part_.view(), dy, dx, *scratch_, threads);
     }
-    void run_back(const quell::quant::linear* site, quell::matrix_view<const float> dy, quell::matrix_view<float> dx,
+    void run_back(const quell::quant::linear*& site, quell::matrix_view<const float> dy, quell::matrix_view<float> dx,
                   const quell::executor& threads) {
         const quell::matrix<float> weight = quell::quant::weight(*site);
         scratch_->operand.pack(weight.view());

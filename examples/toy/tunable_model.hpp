@@ -104,9 +104,7 @@ public:
         std::vector<parameter<float>*> all;
         for (std::vector<tuned_site>& layer : sites_) {
             for (tuned_site& site : layer) {
-                if (auto* tuned = std::get_if<quell::tuning::tunable_linear>(&site)) {
-                    tuned->for_each_parameter([&](parameter<float>& p) { all.push_back(&p); });
-                }
+                for_each_parameter_of(site, [&](parameter<float>& p) { all.push_back(&p); });
             }
         }
         return all;
@@ -116,21 +114,13 @@ public:
     /// Errors   those of tunable_linear::finish; the model is then as it was.
     [[nodiscard]] quell::result<void> finish(transformer::model& m, const quell::executor& threads) const {
         QUELL_EXPECTS(&m == &model_, "the model that is tuned");
-        std::vector<std::pair<quell::quant::linear*, quell::quant::quantized_linear>> tuned;
+        finished_linears tuned;
         for (std::size_t l = 0; l < sites_.size(); ++l) {
             auto site = sites_[l].begin();
             quell::result<void> done;
             transformer::for_each_linear(m.blocks[l], [&](quell::quant::linear& linear) {
-                const auto* changed = std::get_if<quell::tuning::tunable_linear>(&*site++);
-                if (changed == nullptr || !done) {
-                    return;
-                }
-                auto finished = changed->finish(threads);
-                if (finished) {
-                    tuned.emplace_back(&linear, *std::move(finished));
-                } else {
-                    done = finished.error();
-                }
+                const tuned_site& changed = *site++;
+                done = done ? finish_site(changed, linear, tuned, threads) : done;
             });
             QUELL_TRY_VOID(done);
         }
@@ -154,6 +144,34 @@ private:
         head_operand_.pack(quell::quant::weight(*m.head).view());
     }
 
+    [[nodiscard]] static quell::result<tuned_site> site_of(const std::string& name, const quell::quant::linear& l) {
+        if (const auto* quantized = std::get_if<quell::quant::quantized_linear>(&l)) {
+            QUELL_TRY(quell::tuning::tunable_linear tuned, quell::tuning::tunable_linear::make(name, *quantized));
+            return tuned_site(std::move(tuned));
+        }
+        if (const auto* split = std::get_if<quell::quant::split_linear>(&l)) {
+            QUELL_TRY(quell::tuning::tunable_split tuned, quell::tuning::tunable_split::make(name, *split));
+            return tuned_site(std::move(tuned));
+        }
+        return tuned_site(&l);
+    }
+
+    using finished_linears = std::vector<std::pair<quell::quant::linear*, quell::quant::linear>>;
+
+    /// What was tuned, for `linear`; nothing where the site stays as it is.
+    static quell::result<void> finish_site(const tuned_site& site, quell::quant::linear& linear, finished_linears& to,
+                                           const quell::executor& threads) {
+        return std::visit(
+            [&](const auto& changed) -> quell::result<void> {
+                if constexpr (requires { changed.finish(threads); }) {
+                    QUELL_TRY(auto finished, changed.finish(threads));
+                    to.emplace_back(&linear, quell::quant::linear(std::move(finished)));
+                }
+                return {};
+            },
+            site);
+    }
+
     quell::result<void> add_sites() {
         const quell::graph graph = transformer::make_graph(model_.shape);
         auto site = graph.sites.begin();
@@ -162,18 +180,12 @@ private:
             std::vector<tuned_site>& layer = sites_.emplace_back();
             quell::result<void> added;
             transformer::for_each_linear(b, [&](const quell::quant::linear& l) {
-                const auto* quantized = std::get_if<quell::quant::quantized_linear>(&l);
-                const std::string& name = (site++)->name;
-                if (quantized == nullptr) {
-                    layer.emplace_back(&l);
-                    return;
-                }
-                auto tuned = quell::tuning::tunable_linear::make(name, *quantized);
-                if (tuned) {
-                    any = true;
-                    layer.emplace_back(*std::move(tuned));
+                auto made = site_of((site++)->name, l);
+                if (made) {
+                    any = any || !std::holds_alternative<const quell::quant::linear*>(*made);
+                    layer.emplace_back(*std::move(made));
                 } else if (added) {
-                    added = tuned.error();
+                    added = made.error();
                 }
             });
             QUELL_TRY_VOID(added);

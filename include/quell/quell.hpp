@@ -35,3 +35,4 @@
 #include "quell/tuning/cosine_schedule.hpp"
 #include "quell/tuning/gradient_clipping.hpp"
 #include "quell/tuning/tunable_linear.hpp"
+#include "quell/tuning/tunable_split.hpp"

@@ -224,8 +224,8 @@ TEST_F(BadInput, TuningOfWhatCannotBeTuned) {
     refuses({"tune", "--model", "toy", "--out", out}, 2, "tune needs --recipe, such as quad-w4a4");
     refuses({"tune", "--model", "toy", "--recipe", "quad-w4a4", "--out", "out.gguf"}, 2, "must end in .safetensors");
     refuses({"tune", "--model", "m.gguf", "--recipe", "quad-w4a4", "--out", out}, 2, "tune needs --data FILE");
-    refuses({"tune", "--model", "toy", "--recipe", "rtn-w4-g64", "--out", out, "--quiet"}, 1,
-            "blk.0.attn_q: only symmetric codes with a scale for each row are tuned");
+    refuses({"tune", "--model", "toy", "--recipe", "hqq-w4-g64", "--out", out, "--quiet"}, 1,
+            "blk.0.attn_q: scales of 8 bits are not tuned");
     refuses({"tune", "--model", "toy", "--recipe", "quad-w4a4-rtn", "--out", out, "--tokens", "1", "--quiet"}, 1,
             "tuning: a text of 1 tokens has nothing to predict");
     refuses({"tune", "--model", "toy", "--recipe", "fp32", "--out", out, "--quiet"}, 1,

@@ -2,6 +2,8 @@
 #include "quell/tuning/tunable_linear.hpp"
 
 #include "quell/core/thread_pool.hpp"
+#include "quell/quant/recipes.hpp"
+#include "quell/rounding/hqq.hpp"
 #include "quell/rounding/rtn.hpp"
 #include "reference/hadamard.hpp"
 #include "reference/linear_gradient.hpp"
@@ -230,12 +232,26 @@ TEST(TunableLinear, KeepsItsCodesAndStoresWhatItLearned) {
     EXPECT_EQ(done.linear.finish({}).error().message, "l.scales: row 4 was tuned to -0.500000");
 }
 
-TEST(TunableLinear, RefusesScalesOfGroups) {
+TEST(TunableLinear, TheScalesOfARowsGroupsGrowTogether) {
     const matrix<float> w = random_matrix(8, 64, 1);
-    const scheme groups{.bits = 4, .reach = granularity::group, .group = 32};
-    const auto layer = quant::quantized_linear::make(*packing::pack(*rounding::rtn{}.solve(w.view(), groups)), {});
+    const quantized before = *rounding::rtn{}.solve(w.view(), {.bits = 4, .reach = granularity::group, .group = 32});
+    const auto layer = quant::quantized_linear::make(*packing::pack(before), {});
+    tunable_linear linear = *tunable_linear::make("l", *layer);
+    linear.for_each_parameter([](parameter<float>& p) { p.value(0, 5) = 1.5F; });
+    const quantized after = *packing::unpack(linear.finish({})->packed());
+    for (std::size_t o = 0; o < w.rows(); ++o) {
+        for (std::size_t g = 0; g < 2; ++g) {
+            EXPECT_EQ(after.scales(o, g), (o == 5 ? 1.5F : 1.0F) * before.scales(o, g));
+        }
+    }
+}
+
+TEST(TunableLinear, RefusesScalesThatAreCodes) {
+    const matrix<float> w = random_matrix(8, 64, 1);
+    const scheme coded = quant::ladder_form({"", 4, 32});
+    const auto layer = quant::quantized_linear::make(*packing::pack(*rounding::hqq{}.solve(w.view(), coded)), {});
     EXPECT_EQ(tunable_linear::make("blk.0.attn_q", *layer).error().message,
-              "blk.0.attn_q: only symmetric codes with a scale for each row are tuned");
+              "blk.0.attn_q: scales of 8 bits are not tuned");
 }
 
 }  // namespace

@@ -480,11 +480,26 @@ namespace detail {
     return base;
 }
 
+/// Any of all these with "-tuned" behind it, but those with a prefix, behind which nothing is tuned.
+[[nodiscard]] inline std::optional<recipe> tuned_named(std::string_view name, const recipe_options& options) {
+    constexpr std::string_view suffix = "-tuned";
+    if (!name.ends_with(suffix)) {
+        return std::nullopt;
+    }
+    name.remove_suffix(suffix.size());
+    auto base = any_named(name, options);
+    base = base ? std::move(base) : propagated_named(name, options);
+    if (!base || base->is_float() || base->finds_prefix || base->tuning.steps > 0) {
+        return std::nullopt;
+    }
+    return tuned(*std::move(base));
+}
+
 }  // namespace detail
 
 /// A name of recipe_names(), another member of one of its families (<family>-w<bits>[a8]-g<group>, those of
 /// allocation_named), the name of a recipe that solves by GPTQ with "-gptq" or "-rtn" behind it, or any of these with
-/// "qfem-", "qfep-" or both in front or "-propagated" behind.
+/// "qfem-", "qfep-" or both in front, or "-propagated", "-tuned" or both behind.
 ///
 /// Errors   errc::not_found, with the names that exist; errc::bad_value for an option out of range.
 [[nodiscard]] inline result<recipe> find_recipe(std::string_view name, const recipe_options& options = {}) {
@@ -493,6 +508,7 @@ namespace detail {
     }
     auto found = detail::any_named(name, options);
     found = found ? std::move(found) : detail::propagated_named(name, options);
+    found = found ? std::move(found) : detail::tuned_named(name, options);
     if (found) {
         found->name = name;
         return *std::move(found);

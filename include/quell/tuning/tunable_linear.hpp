@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// @file
 /// `tunable_linear`: a quantized linear whose full-precision part is trained: its columns in float, and the scales of
-/// its weight. The codes stay. It runs forward through the packed kernels, and backward as if nothing were rounded
-/// (straight through).
+/// its weight, those of a row together. The codes stay. It runs forward through the packed kernels, and backward as if
+/// nothing were rounded (straight through).
 #pragma once
 
 #include "quell/core/buffer.hpp"
@@ -14,6 +14,7 @@
 #include "quell/packing/unpack.hpp"
 #include "quell/quant/forward.hpp"
 #include "quell/quant/quantized_linear.hpp"
+#include "quell/rounding/binary.hpp"
 #include "quell/rounding/scale.hpp"
 #include "quell/tuning/parameter.hpp"
 #include "quell/tuning/product.hpp"
@@ -59,11 +60,10 @@ struct linear_scratch {
 class tunable_linear {
 public:
     /// The linear must outlive this one, which reads the codes where they are. `name` names the parameters.
-    /// Errors   errc::unsupported where a scale does not stand for a whole row, or a code for more than scale * code.
+    /// Errors   errc::unsupported for scales that are codes themselves.
     [[nodiscard]] static result<tunable_linear> make(const std::string& name, const quant::quantized_linear& layer) {
-        const scheme form = layer.packed().form();
-        if (form.reach != granularity::channel || form.codes != code_set::symmetric) {
-            return error{errc::unsupported, name + ": only symmetric codes with a scale for each row are tuned"};
+        if (layer.packed().form().scales == scale_type::codes8) {
+            return error{errc::unsupported, name + ": scales of 8 bits are not tuned"};
         }
         QUELL_TRY(packing::packed_matrix codes, packing::view_blob(layer.packed().blob()));
         QUELL_TRY(quant::quantized_linear integers,
@@ -126,9 +126,9 @@ public:
         f(factors_);
     }
 
-    /// The same codes with what was trained.
-    /// Errors   errc::bad_value for a factor that is not positive, or a number that is not finite.
-    [[nodiscard]] result<quant::quantized_linear> finish(const executor& threads) const {
+    /// The same codes with the factors in their scales.
+    /// Errors   errc::bad_value for a factor that is not positive or not a finite number.
+    [[nodiscard]] result<packing::packed_matrix> finished_weight(const executor& threads) const {
         QUELL_TRY(quantized q, packing::unpack(layer_->packed()));
         for (std::size_t o = 0; o < q.scales.rows(); ++o) {
             const float factor = factors_.value(0, o);
@@ -136,17 +136,22 @@ public:
                 return error{errc::bad_value,
                              factors_.name + ": row " + std::to_string(o) + " was tuned to " + std::to_string(factor)};
             }
-            q.scales(o, 0) =
-                factor == 1.0F
-                    ? q.scales(o, 0)
-                    : rounding::stored_scale(q.form, static_cast<double>(q.scales(o, 0)) * static_cast<double>(factor));
+            for (std::size_t g = 0; g < q.scales.cols() && factor != 1.0F; ++g) {
+                multiply_group(q, o, g, static_cast<double>(factor));
+            }
         }
+        return packing::pack(q, threads);
+    }
+
+    /// The same linear with what was trained.
+    /// Errors   those of finished_weight(); errc::bad_value for a column that is not finite.
+    [[nodiscard]] result<quant::quantized_linear> finish(const executor& threads) const {
+        QUELL_TRY(packing::packed_matrix weight, finished_weight(threads));
         QUELL_TRY_VOID(stats::check_finite(columns_.value.view()));
         std::optional<packing::packed_matrix> columns;
         if (layer_->float_features() > 0) {
             columns = packing::pack_f32(columns_.value.view(), threads);
         }
-        QUELL_TRY(packing::packed_matrix weight, packing::pack(q, threads));
         return quant::quantized_linear::make(std::move(weight), layer_->activations(), layer_->bias(),
                                              online_of(*layer_), std::move(columns));
     }
@@ -171,6 +176,19 @@ private:
         const quant::online_input& online = layer.online();
         return {.scale = buffer<float>::copy_of(online.scale),
                 .rotation = {online.rotation.kind(), online.rotation.size()}};
+    }
+
+    /// All values of a group times the factor, as far as its scale and mean can hold them.
+    static void multiply_group(quantized& q, std::size_t o, std::size_t g, double factor) {
+        const auto scale = static_cast<double>(q.scales(o, g));
+        if (q.form.codes == code_set::sign_mean) {
+            const auto mean = static_cast<double>(q.zeros(o, g));
+            const rounding::binary_levels levels = rounding::stored_levels(q.form, scale * factor, mean * factor);
+            q.scales(o, g) = levels.scale;
+            q.zeros(o, g) = levels.mean;
+        } else {
+            q.scales(o, g) = rounding::stored_scale(q.form, scale * factor);
+        }
     }
 
     static float root_mean_square(std::span<const float> values) {
