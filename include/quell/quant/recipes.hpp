@@ -70,7 +70,7 @@ struct recipe {
 };
 
 /// A few minutes on two cores for a model of 135 million parameters.
-inline constexpr tuning_rule default_tuning{.steps = 40, .sequences = 1, .length = 512, .rate = 4e-3};
+inline constexpr tuning_rule default_tuning{.steps = 40, .sequences = 1, .length = 512, .rate = 2.5e-3};
 
 struct recipe_options {
     float alpha = 0.5F;     ///< how much of an outlier moves into the weights, in 0 ... 1
