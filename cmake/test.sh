@@ -95,7 +95,7 @@ if quell_has clang++; then
         [ $fuzzers = OFF ] || run "clang++: fuzzers" clang -L fuzz
     }
     build "clang++: examples and benchmarks" clang-examples -DCMAKE_CXX_COMPILER=clang++ \
-        -DQUELL_BUILD_TESTS=OFF "-DCMAKE_CXX_FLAGS=-O0"
+        -DCMAKE_BUILD_TYPE=Release -DQUELL_BUILD_TESTS=OFF "-DCMAKE_CXX_FLAGS_RELEASE=-O0"
 else
     left_out "clang++" "not installed"
 fi
@@ -109,7 +109,7 @@ build "sanitizers" sanitizers -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Debug 
 if quell_has aarch64-linux-gnu-g++ && quell_has qemu-aarch64 && [ -d /usr/src/googletest ]; then
     targets="test_core test_kernels test_packing test_rounding"
     build "aarch64" aarch64 -DCMAKE_BUILD_TYPE=Release -DQUELL_INSTALL=OFF \
-        -DQUELL_BUILD_EXAMPLES=OFF -DQUELL_BUILD_BENCH=OFF \
+        -DQUELL_BUILD_EXAMPLES=OFF -DQUELL_BUILD_BENCH=OFF "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG" \
         "-DCMAKE_TOOLCHAIN_FILE=$PWD/cmake/toolchains/aarch64-linux-gnu.cmake" \
         -DFETCHCONTENT_SOURCE_DIR_GOOGLETEST=/usr/src/googletest && {
         run "aarch64: tests under qemu" aarch64 -R "^(core|packing|rounding)[.]"
