@@ -323,6 +323,11 @@ TEST(AllocateModel, SurveysOfSomethingElseAreRefused) {
     };
     EXPECT_FALSE(refuses("this model"));
     EXPECT_TRUE(refuses("another one"));
+    const model::input_plan last = kept.inputs.back();
+    kept.inputs.pop_back();
+    EXPECT_TRUE(refuses("this model"));
+    kept.inputs.push_back(last);
+    EXPECT_FALSE(refuses("this model"));
     kept.forms.pop_back();
     EXPECT_TRUE(refuses("this model"));
 }

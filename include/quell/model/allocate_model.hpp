@@ -211,7 +211,8 @@ private:
 /// The survey of every linear that the plan rounds, and of the head.
 [[nodiscard]] inline result<model_survey> survey(const engine& source, const plan& decided,
                                                  const allocate_options& options) {
-    const bool is_of_this = options.known.subject == options.subject && options.known.forms == survey_labels();
+    const bool fits = options.known.inputs.empty() || options.known.inputs.size() == source.graph.inputs.size();
+    const bool is_of_this = fits && options.known.subject == options.subject && options.known.forms == survey_labels();
     if (!options.known.sites.empty() && !is_of_this) {
         return error{errc::bad_value, "the survey is of another model, another calibration text or other forms"};
     }
