@@ -37,9 +37,13 @@ result<loaded_model> load_model(const std::string& model, const quell::executor&
     return loaded_model{std::move(loaded), watch.seconds()};
 }
 
-result<transformer::model> load_reference(const std::string& reference, const transformer::config& packed_shape,
-                                          const std::string& packed, const quell::executor& threads,
-                                          const quell::progress_callback& progress) {
+result<std::optional<transformer::model>> load_reference(const std::string& reference,
+                                                         const transformer::config& packed_shape,
+                                                         const std::string& packed, const quell::executor& threads,
+                                                         const quell::progress_callback& progress) {
+    if (reference.empty()) {
+        return std::optional<transformer::model>();
+    }
     QUELL_TRY(loaded_model loaded, load_model(reference, threads, progress));
     const transformer::config& is = loaded.network.shape;
     if (loaded.decided || is.vocab != packed_shape.vocab || is.width != packed_shape.width ||
@@ -49,7 +53,7 @@ result<transformer::model> load_reference(const std::string& reference, const tr
                                           std::to_string(packed_shape.vocab) + " tokens and a width of " +
                                           std::to_string(packed_shape.width) + " is wanted"};
     }
-    return std::move(loaded.network);
+    return std::optional<transformer::model>(std::move(loaded.network));
 }
 
 result<std::vector<std::int32_t>> read_ids(const std::string& text, std::uint64_t builtin_seed,

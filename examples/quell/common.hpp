@@ -80,11 +80,12 @@ struct loaded_model : transformer::loaded {
 result<loaded_model> load_model(const std::string& model, const quell::executor& threads,
                                 const quell::progress_callback& progress);
 
-/// The float model that a packed one was made from; `packed` names that one.
+/// The float model that a packed one was made from, or nothing where no `reference` is given; `packed` names that one.
 /// Errors   those of load_model; errc::bad_value where it cannot be what the packed one was made from.
-result<transformer::model> load_reference(const std::string& reference, const transformer::config& packed_shape,
-                                          const std::string& packed, const quell::executor& threads,
-                                          const quell::progress_callback& progress);
+result<std::optional<transformer::model>> load_reference(const std::string& reference,
+                                                         const transformer::config& packed_shape,
+                                                         const std::string& packed, const quell::executor& threads,
+                                                         const quell::progress_callback& progress);
 
 /// The ids of a text file, or of the built-in text of that seed; at most `limit` of them when that is not 0.
 result<std::vector<std::int32_t>> read_ids(const std::string& text, std::uint64_t builtin_seed,

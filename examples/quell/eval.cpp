@@ -109,7 +109,8 @@ private:
         tokenizer_ = std::move(loaded->text);
         if (loaded->decided) {
             packed_.emplace(describe_packed(std::move(loaded->network), *std::move(loaded->decided)));
-            QUELL_TRY_VOID(load_reference());
+            QUELL_TRY(base_, load_reference(options_.reference, packed_->network.shape, options_.model, threads_,
+                                            bar_.callback(options_.reference)));
         } else {
             base_.emplace(std::move(loaded->network));
         }
@@ -124,17 +125,6 @@ private:
             base_.emplace(std::move(planted));
         }
         return choose_windows(packed_ ? packed_->network.shape.context : base_->shape.context);
-    }
-
-    result<void> load_reference() {
-        if (options_.reference.empty()) {
-            return {};
-        }
-        QUELL_TRY(transformer::model found,
-                  program::load_reference(options_.reference, packed_->network.shape, options_.model, threads_,
-                                          bar_.callback(options_.reference)));
-        base_.emplace(std::move(found));
-        return {};
     }
 
     result<void> choose_windows(std::size_t most) {

@@ -12,6 +12,7 @@
 #include "quell/model/prefix_search.hpp"
 #include "quell/model/spike_exemption.hpp"
 #include "quell/model/survey_json.hpp"
+#include "quell/packing/blob.hpp"
 #include "quell/quant/recipe_linear.hpp"
 #include "speed.hpp"
 #include "toy/corpus.hpp"
@@ -198,21 +199,18 @@ result<void> exempt_spikes(const transformer::model& base, const transformer::pr
 
 /// A word for model and calibration text: a hash of the tokens and of a row of each weight.
 std::string subject_of(const transformer::model& m, std::span<const std::int32_t> ids) {
-    std::uint64_t hash = 14695981039346656037U;  // FNV-1a
-    const auto mix = [&](std::span<const std::byte> bytes) {
-        for (const std::byte b : bytes) {
-            hash = (hash ^ std::to_integer<std::uint64_t>(b)) * 1099511628211U;
-        }
-    };
-    mix(std::as_bytes(ids));
+    quell::packing::checksum sum;
+    sum.add(std::as_bytes(ids));
+    std::vector<float> row;
     for (const transformer::block& b : m.blocks) {
         transformer::for_each_linear(b, [&](const quell::quant::linear& l) {
-            const quell::matrix<float> w = quell::quant::weight(l);
-            mix(std::as_bytes(std::span(w.row(w.rows() / 2))));
+            row.resize(quell::quant::in_features(l));
+            std::visit([&](const auto& layer) { layer.copy_row(layer.out_features() / 2, row); }, l);
+            sum.add(std::as_bytes(std::span(row)));
         });
     }
     char text[17];
-    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(sum.value()));
     return text;
 }
 
@@ -293,10 +291,12 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
     if (how.exempts_spikes() && !setup.keep_float) {
         QUELL_TRY_VOID(exempt_spikes(base, prefix, engine, calibration, setup, plan));
     }
-    lend_propagation(engine, base, calibration, setup.context, setup.threads, prefix);
     if (how.allocates()) {
         lend_trials(engine, base, calibration, setup.context, setup.threads);
         QUELL_TRY(plan, how.plan_for(engine, allocation_options(base, calibration, setup)));
+    }
+    if (plan.calibration.is_propagated()) {
+        lend_propagation(engine, base, calibration, setup.context, setup.threads, prefix);
     }
     if (setup.strict) {
         QUELL_TRY_VOID(refuse_fallbacks(plan));
@@ -328,15 +328,12 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
 }
 
 result<std::vector<double>> tune_model(quantized& q, std::span<const std::int32_t> ids, const tuning_request& request) {
-    QUELL_TRY(toy::tuning_log log,
-              toy::tune(q.network, ids,
-                        {.steps = request.rule.steps,
-                         .rate = request.rule.rate,
-                         .batch = {.sequences = request.rule.sequences, .length = request.rule.length},
-                         .teacher = request.teacher,
-                         .checkpoint = request.checkpoint,
-                         .threads = request.threads,
-                         .progress = request.progress}));
+    QUELL_TRY(toy::tuning_log log, toy::tune(q.network, ids,
+                                             {.rule = request.rule,
+                                              .teacher = request.teacher,
+                                              .checkpoint = request.checkpoint,
+                                              .threads = request.threads,
+                                              .progress = request.progress}));
     q.decided.tuning = request.rule;
     if (!q.decided.recipe.ends_with("-tuned")) {
         q.decided.recipe += "-tuned";

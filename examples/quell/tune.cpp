@@ -79,7 +79,9 @@ private:
         tokenizer_ = std::move(loaded.text);
         if (loaded.decided) {
             quantized_.emplace(describe_packed(std::move(loaded.network), *std::move(loaded.decided)));
-            return load_reference();
+            QUELL_TRY(base_, load_reference(options_.reference, quantized_->network.shape, options_.model, threads_,
+                                            bar_.callback(options_.reference)));
+            return {};
         }
         base_.emplace(std::move(loaded.network));
         QUELL_TRY(quantized made, quantize_model(*base_, *how_,
@@ -90,17 +92,6 @@ private:
                                                   .threads = threads_,
                                                   .progress = bar_.callback("quantize")}));
         quantized_.emplace(std::move(made));
-        return {};
-    }
-
-    result<void> load_reference() {
-        if (options_.reference.empty()) {
-            return {};
-        }
-        QUELL_TRY(transformer::model found,
-                  program::load_reference(options_.reference, quantized_->network.shape, options_.model, threads_,
-                                          bar_.callback(options_.reference)));
-        base_.emplace(std::move(found));
         return {};
     }
 

@@ -62,15 +62,12 @@ public:
 private:
     using resizable = quell::tuning::linear_scratch;
 
-    void run(quell::tuning::tunable_linear& site, quell::matrix_view<float> y, const quell::executor& threads) {
-        resizable::resize(integer_part_, y.rows(), y.cols());
+    template <typename Tunable>
+    void run(Tunable& site, quell::matrix_view<float> y, const quell::executor& threads) {
+        resizable::resize(integer_part_, y.rows(), site.kept_features());
         site.forward(x_, integer_part_.view(), y, *scratch_, threads);
     }
-    void run(quell::tuning::tunable_split& site, quell::matrix_view<float> y, const quell::executor& threads) {
-        resizable::resize(integer_part_, y.rows(), 2 * y.cols());
-        site.forward(x_, integer_part_.view(), y, *scratch_, threads);
-    }
-    void run(const quell::quant::linear* site, quell::matrix_view<float> y, const quell::executor& threads) {
+    void run(const quell::quant::linear*& site, quell::matrix_view<float> y, const quell::executor& threads) {
         scratch_->reserve(quell::quant::workspace_bytes(*site, x_.rows()));
         quell::quant::forward(*site, x_, y, scratch_->workspace, threads);
     }

@@ -6,6 +6,8 @@
 
 #include "quell/core/progress.hpp"
 #include "quell/core/result.hpp"
+#include "quell/packing/blob.hpp"
+#include "quell/quant/tuning_rule.hpp"
 #include "quell/tuning/adamw.hpp"
 #include "quell/tuning/checkpoint.hpp"
 #include "quell/tuning/cosine_schedule.hpp"
@@ -14,7 +16,6 @@
 #include "transformer/session.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -28,9 +29,7 @@
 namespace toy {
 
 struct tune_options {
-    std::size_t steps = 100;
-    double rate = 1e-3;            ///< relative to the size of what is tuned
-    batch_shape batch = {2, 512};  ///< of a step; sequences become as short as the text or the model asks
+    quell::quant::tuning_rule rule = {};  ///< sequences become as short as the text or the model asks
     double longest_gradient = 1.0;
     const transformer::model* teacher = nullptr;  ///< whose predictions are the goal; none: the text is
     std::string checkpoint = {};                  ///< file to keep it in; empty: nowhere
@@ -51,8 +50,8 @@ public:
         }
         tuning_text made;
         made.ids_ = ids;
-        made.size_ = {.sequences = options.batch.sequences,
-                      .length = std::min({options.batch.length, context, ids.size() - 1})};
+        made.size_ = {.sequences = options.rule.sequences,
+                      .length = std::min({options.rule.length, context, ids.size() - 1})};
         made.windows_ = (ids.size() - 1) / made.size_.length;
         made.teacher_ = options.teacher;
         made.states_.resize(options.teacher == nullptr ? 0 : made.windows_);
@@ -111,35 +110,20 @@ struct tuning_log {
 
 namespace detail {
 
-/// FNV-1a, four bytes at a time.
-class word_hash {
-public:
-    void add(std::uint32_t word) { value_ = (value_ ^ word) * 0x100000001b3U; }
-    [[nodiscard]] std::uint64_t value() const { return value_; }
-
-private:
-    std::uint64_t value_ = 0xcbf29ce484222325U;
-};
-
 /// What decides the result, and so whether a checkpoint is one of this run.
 inline std::string run_of(const tune_options& options, std::span<const std::int32_t> ids,
                           std::span<parameter<float>* const> untuned) {
-    word_hash text_hash;
-    for (const std::int32_t id : ids) {
-        text_hash.add(static_cast<std::uint32_t>(id));
-    }
-    word_hash model_hash;
+    quell::packing::checksum text;
+    text.add(std::as_bytes(ids));
+    quell::packing::checksum model;
     for (const parameter<float>* p : untuned) {
-        for (const float v : p->value.elements()) {
-            model_hash.add(std::bit_cast<std::uint32_t>(v));
-        }
+        model.add(std::as_bytes(std::span<const float>(p->value.elements())));
     }
     char run[200];
     std::snprintf(run, sizeof run, "%zu steps of %zu x %zu tokens at %.6g towards the %s; text %016llx, model %016llx",
-                  options.steps, options.batch.sequences, options.batch.length, options.rate,
-                  options.teacher == nullptr ? "text" : "float model",
-                  static_cast<unsigned long long>(text_hash.value()),
-                  static_cast<unsigned long long>(model_hash.value()));
+                  options.rule.steps, options.rule.sequences, options.rule.length, options.rule.rate,
+                  options.teacher == nullptr ? "text" : "float model", static_cast<unsigned long long>(text.value()),
+                  static_cast<unsigned long long>(model.value()));
     return run;
 }
 
@@ -167,9 +151,9 @@ inline quell::result<tuning_log> tune(transformer::model& network, std::span<con
     quell::tuning::adamw<float> optimizer(all);
     const std::string run = detail::run_of(options, ids, all);
     QUELL_TRY_VOID(detail::resume(options, run, optimizer));
-    const quell::tuning::cosine_schedule schedule{.peak = options.rate, .steps = options.steps};
+    const quell::tuning::cosine_schedule schedule{.peak = options.rule.rate, .steps = options.rule.steps};
     tuning_log log;
-    for (std::size_t step = optimizer.steps(); step < options.steps; ++step) {
+    for (std::size_t step = optimizer.steps(); step < options.rule.steps; ++step) {
         QUELL_TRY(const tuning_batch batch, text.batch(step, options.threads));
         log.losses.push_back(model->forward_backward(batch, options.threads));
         if (!std::isfinite(log.losses.back())) {
@@ -178,12 +162,13 @@ inline quell::result<tuning_log> tune(transformer::model& network, std::span<con
         }
         quell::tuning::clip_gradients<float>(all, options.longest_gradient, options.threads);
         optimizer.step(schedule.rate(step), options.threads);
-        if (!options.checkpoint.empty() && (step + 1) % options.checkpoint_every == 0 && step + 1 < options.steps) {
+        if (!options.checkpoint.empty() && (step + 1) % options.checkpoint_every == 0 &&
+            step + 1 < options.rule.steps) {
             QUELL_TRY_VOID(quell::tuning::write_checkpoint(options.checkpoint, optimizer, run));
         }
         char now[48];
         std::snprintf(now, sizeof now, "loss %.4f nats/token", log.losses.back());
-        quell::report_progress(options.progress, "tune", now, step + 1, options.steps);
+        quell::report_progress(options.progress, "tune", now, step + 1, options.rule.steps);
     }
     QUELL_TRY_VOID(model->finish(network, options.threads));
     return log;

@@ -145,7 +145,7 @@ TEST(TunableModelErrors, AreNamed) {
 struct Tune : testing::Test {
     transformer::model base = float_toy("toy");
     std::vector<std::int32_t> ids = text_ids(toy::calibration_seed, 4097);
-    toy::tune_options options{.steps = 6, .rate = 4e-3, .batch = {2, 128}};
+    toy::tune_options options{.rule = {.steps = 6, .sequences = 2, .length = 128, .rate = 4e-3}};
 
     double held_out_loss(const transformer::model& network) {
         const one_batch text(8, 256);
@@ -160,8 +160,8 @@ struct Tune : testing::Test {
 };
 
 TEST_F(Tune, LowersTheLossOnATextThatItDoesNotSee) {
-    options.steps = 40;
-    options.rate = 1e-3;
+    options.rule.steps = 40;
+    options.rule.rate = 1e-3;
     const double before = held_out_loss(quantized_toy(base));
     const double towards_text = held_out_loss(tuned(options));
     options.teacher = &base;
@@ -214,14 +214,14 @@ TEST_F(Tune, GoesOnFromACheckpointToTheSameBytes) {
     ASSERT_TRUE(rest) << rest.error().message;
     EXPECT_EQ(rest->losses.size(), 2U);
     EXPECT_EQ(bytes_of(network), whole);
-    options.rate *= 2;
+    options.rule.rate *= 2;
     const auto other = toy::tune(network, ids, options);
     ASSERT_FALSE(other);
     EXPECT_NE(other.error().message.find("is the checkpoint of another run"), std::string::npos);
 }
 
 TEST_F(Tune, HasTheSameBytesForAnyNumberOfThreads) {
-    options.steps = 2;
+    options.rule.steps = 2;
     const auto alone = bytes_of(tuned(options));
     quell::thread_pool pool(3);
     options.threads = pool;
@@ -233,7 +233,7 @@ TEST_F(Tune, SaysWhatIsWrong) {
     const auto untouched = bytes_of(network);
     EXPECT_EQ(toy::tune(network, std::span(ids).first(1), options).error().message,
               "tuning: a text of 1 tokens has nothing to predict");
-    options.rate = 1e30;
+    options.rule.rate = 1e30;
     EXPECT_FALSE(toy::tune(network, ids, options));
     EXPECT_EQ(bytes_of(network), untouched);
 }

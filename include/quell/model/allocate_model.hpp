@@ -26,7 +26,6 @@
 #include "quell/quant/sensitivity.hpp"
 #include "quell/report/number_text.hpp"
 #include "quell/rounding/gptq.hpp"
-#include "quell/transforms/folding.hpp"
 
 #include <algorithm>
 #include <array>
@@ -127,14 +126,6 @@ inline constexpr std::size_t trial_form = 4;
     return sample;
 }
 
-/// The weight as the float model would have it: what was changed in front of the rounding is taken back.
-inline void take_back(matrix_view<float> w, const considered_weight& seen) {
-    seen.change.undo_on_weight(w);
-    if (!seen.row_divisors.empty()) {
-        transforms::scale_rows(w, seen.row_divisors);
-    }
-}
-
 /// Surveys one weight after the other, as apply() shows them.
 class surveyor {
 public:
@@ -197,7 +188,7 @@ private:
     result<double> try_form(const considered_weight& seen, const quant::any_solver& solver, const scheme& form) {
         QUELL_TRY(const quantized codes, solver.solve(seen.w, form, seen.known, options_.threads));
         matrix<float> rounded = dequantize(codes);
-        take_back(rounded.view(), seen);
+        seen.restore(rounded.view());
         const trial_weight trial{seen.site, std::as_const(rounded).view()};
         return source_.divergence({&trial, 1});
     }

@@ -46,11 +46,10 @@ inline namespace QUELL_BASELINE {
 
 /// A weight as it would be rounded, and what is known there.
 struct considered_weight {
-    std::size_t site = 0;                      ///< index into graph::sites; sites.size() for embedding and head
-    matrix_view<const float> w = {};           ///< changed
-    const quant::input_change& change;         ///< of its input
-    rounding::input_knowledge known = {};      ///< the Gram matrix is that of the changed input
-    std::span<const float> row_divisors = {};  ///< [out] what its rows were divided by, or empty
+    std::size_t site = 0;                  ///< index into graph::sites; sites.size() for embedding and head
+    matrix_view<const float> w = {};       ///< changed
+    rounding::input_knowledge known = {};  ///< the Gram matrix is that of the changed input
+    std::function<void(matrix_view<float>)> restore = {};  ///< makes such a weight one of the float model again
 };
 
 struct apply_options {
@@ -308,9 +307,8 @@ private:
             QUELL_TRY_VOID(
                 options_.consider({.site = s,
                                    .w = w,
-                                   .change = change,
                                    .known = knowledge_for(plan_of_site(s).solver, source_.graph.sites[s].input),
-                                   .row_divisors = network_.row_divisors(s)}));
+                                   .restore = [&](matrix_view<float> rounded) { restore(s, rounded, change); }}));
         }
         release_gram(s);
         report_progress(options_.progress, "consider", source_.graph.sites[s].name, ++finished_, linears_.size());
@@ -328,10 +326,11 @@ private:
         QUELL_TRY(const matrix<float> head, fetch_table(source_, source_.graph.stream.head));
         QUELL_TRY(const table_problem problem, prepare_table(head.view(), decided, records_.back(), options_.threads));
         if (options_.consider) {
-            return options_.consider({.site = source_.graph.sites.size(),
-                                      .w = problem.w.view(),
-                                      .change = problem.change,
-                                      .known = problem.known()});
+            return options_.consider(
+                {.site = source_.graph.sites.size(),
+                 .w = problem.w.view(),
+                 .known = problem.known(),
+                 .restore = [&](matrix_view<float> rounded) { problem.change.undo_on_weight(rounded); }});
         }
         QUELL_TRY(model_.rounded_tables, round_tables(source_, decided, problem, options_.threads));
         return {};
@@ -351,8 +350,9 @@ private:
         const std::size_t i = source_.graph.sites[s].input;
         decided.activations = quant::calibrated(decided.activations, records_[i].stats, change);
         const std::size_t rank = rank_of_input(i);
-        QUELL_TRY(matrix<float> target, target_of(s, w));
-        const matrix_view<float> integer_part = target.view().block(0, rank, w.rows(), w.cols() - rank);
+        QUELL_TRY(const std::optional<matrix<float>> moved, propagated_target(i, w));
+        const matrix_view<const float> target = moved ? moved->view() : w;
+        const matrix_view<const float> integer_part = target.block(0, rank, w.rows(), w.cols() - rank);
         QUELL_TRY(
             const quant::rounded_weight rounded,
             decided.solver.round(integer_part, decided.weights, knowledge_for(decided.solver, i), options_.threads));
@@ -366,7 +366,7 @@ private:
         QUELL_TRY(const buffer<float> bias, network_.bias(s));
         std::optional<packing::packed_matrix> float_columns;
         if (rank > 0) {
-            float_columns = packing::pack_f32(target.view().block(0, 0, w.rows(), rank), options_.threads);
+            float_columns = packing::pack_f32(target.block(0, 0, w.rows(), rank), options_.threads);
         }
         QUELL_TRY(linears_[s],
                   quant::linear_of(rounded, {decided.activations, bias, std::move(online), std::move(float_columns)},
@@ -377,31 +377,31 @@ private:
         }
         report.stored_bytes = report.stored.bytes();
         report.output_error = compare_outputs(s, w, bias, change);
-        const matrix<float> values = quant::dequantized(rounded);
-        for (std::size_t r = 0; r < values.rows(); ++r) {
-            std::copy(values.row(r).begin(), values.row(r).end(), integer_part.row(r).begin());
-        }
-        return pass_on(s, std::move(target), change);
+        return propagation_ ? pass_on(s, target.block(0, 0, w.rows(), rank), rounded, change) : result<void>();
     }
 
-    /// What the codes of a site are to stand for.
-    result<matrix<float>> target_of(std::size_t s, matrix_view<const float> w) {
+    /// What the codes of a site behind input i are to stand for, where that is not its weight.
+    result<std::optional<matrix<float>>> propagated_target(std::size_t i, matrix_view<const float> w) {
         if (!propagation_) {
-            return matrix<float>::copy_of(w);
+            return std::optional<matrix<float>>();
         }
-        const std::size_t i = source_.graph.sites[s].input;
         QUELL_TRY_VOID(propagation_->look_at(i, changes_[i]));
-        return propagation_->target(w);
+        QUELL_TRY(matrix<float> target, propagation_->target(w));
+        return std::optional(std::move(target));
     }
 
-    /// The rounded weight goes into the model that later inputs are seen behind.
-    result<void> pass_on(std::size_t s, matrix<float> rounded, const quant::input_change& change) {
-        if (!propagation_) {
-            return {};
-        }
-        network_.restore_rows(s, rounded.view());
-        change.undo_on_weight(rounded.view());
-        return propagation_->replace(s, std::move(rounded));
+    /// The weight that runs from now on goes into the model that later inputs are seen behind.
+    result<void> pass_on(std::size_t s, matrix_view<const float> float_columns, const quant::rounded_weight& rounded,
+                         const quant::input_change& change) {
+        matrix<float> w = side_by_side(matrix<float>::copy_of(float_columns), quant::dequantized(rounded));
+        restore(s, w.view(), change);
+        return propagation_->replace(s, std::move(w));
+    }
+
+    /// Takes back what was done to a weight in front of its rounding.
+    void restore(std::size_t s, matrix_view<float> w, const quant::input_change& change) const {
+        change.undo_on_weight(w);
+        network_.restore_rows(s, w);
     }
 
     /// What the solver wants to know of input i, as the changed weights see it: of the channels that are quantized.
@@ -413,22 +413,21 @@ private:
         if (!solver.needs_gram()) {
             return {};
         }
-        const std::size_t rank = rank_of_input(i);
-        if (propagation_) {
-            rounding::input_knowledge known = propagation_->known();
-            known.gram = known.gram.block(rank, rank, known.gram.rows() - rank, known.gram.cols() - rank);
-            known.memo = rank > 0 ? nullptr : known.memo;  // it has factors of the whole matrix
-            return known;
-        }
         if (gram_of_ != i) {
-            gram_ = records_[i].gram->sum(options_.threads);
-            changes_[i].apply_to_gram(gram_, options_.threads);
+            if (!propagation_) {
+                gram_ = records_[i].gram->sum(options_.threads);
+                changes_[i].apply_to_gram(gram_, options_.threads);
+            }
             memo_.forget();
             gram_of_ = i;
         }
-        return {.gram = std::as_const(gram_).view().block(rank, rank, gram_.rows() - rank, gram_.cols() - rank),
-                .tokens = records_[i].gram->count(),
-                .memo = &memo_};
+        rounding::input_knowledge known = propagation_ ? propagation_->known()
+                                                       : rounding::input_knowledge{.gram = std::as_const(gram_).view(),
+                                                                                   .tokens = records_[i].gram->count()};
+        const std::size_t rank = rank_of_input(i);
+        known.gram = known.gram.block(rank, rank, known.gram.rows() - rank, known.gram.cols() - rank);
+        known.memo = &memo_;
+        return known;
     }
 
     /// Behind the last site that reads the input of site s.
@@ -497,7 +496,7 @@ private:
     buffer<float> importance_;  ///< of one input at a time
     matrix<double> gram_;       ///< of one input at a time
     std::optional<std::size_t> gram_of_;
-    rounding::factor_memo memo_;  ///< of gram_
+    rounding::factor_memo memo_;  ///< of what knowledge_for() said of that input
     quantized_model model_;
     std::size_t finished_ = 0;
 };

@@ -94,9 +94,6 @@ public:
         return w;
     }
 
-    /// By what weight() divides the rows of this site, or empty.
-    [[nodiscard]] std::span<const float> row_divisors(std::size_t at) const { return row_divisors_[at]; }
-
     [[nodiscard]] result<buffer<float>> bias(std::size_t at) const {
         const site& s = source_.graph.sites[at];
         buffer<float> bias = buffer<float>::copy_of(source_.bias ? source_.bias(s) : std::span<const float>());

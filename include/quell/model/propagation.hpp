@@ -56,13 +56,13 @@ public:
     }
 
     /// Of the input looked at last. Shapes   gram [in, in].
-    [[nodiscard]] rounding::input_knowledge known() {
-        return {.gram = std::as_const(gram_).view(), .tokens = tokens_, .memo = &memo_};
-    }
+    [[nodiscard]] rounding::input_knowledge known() const { return {.gram = gram_.view(), .tokens = tokens_}; }
 
     /// The weight that brings the outputs back to those of the float model.
     [[nodiscard]] result<matrix<float>> target(matrix_view<const float> w) {
-        return rounding::propagated_target(w, shift_.view(), known(), rule_, threads_);
+        rounding::input_knowledge all = known();
+        all.memo = &memo_;
+        return rounding::propagated_target(w, shift_.view(), all, rule_, threads_);
     }
 
     /// The weight of this site from now on: as the float model would have it, rounded. Behind the last site of a layer

@@ -149,6 +149,14 @@ inline recipe with_writers_at_8_bits(recipe base) {
     return base;
 }
 
+inline recipe quad_w4a4(const recipe_options& o) {
+    return with_gptq(split(searched(int4_rows, int4_fitted), o));
+}
+
+inline recipe quad_w4a4a8(const recipe_options& o) {
+    return with_writers_at_8_bits(quad_w4a4(o));
+}
+
 /// QUAD's second half: columns in float and scales learn from the calibration text. apply() leaves that to who can run
 /// the model backward.
 inline recipe tuned(recipe base) {
@@ -268,17 +276,10 @@ inline constexpr named_recipe all_recipes[] = {
     {"hybrid-w4a4", [](const recipe_options& o) { return with_gptq(hybrid(searched(int4_rows, int4_fitted), o)); }},
     {"hybrid-w4a8", [](const recipe_options& o) { return with_gptq(hybrid(searched(int4_rows, {}), o)); }},
     {"hybrid-w8a8", [](const recipe_options& o) { return hybrid(searched(int8_rows, {}), o); }},
-    {"quad-w4a4", [](const recipe_options& o) { return with_gptq(split(searched(int4_rows, int4_fitted), o)); }},
-    {"quad-w4a4a8",
-     [](const recipe_options& o) {
-         return with_writers_at_8_bits(with_gptq(split(searched(int4_rows, int4_fitted), o)));
-     }},
-    {"quad-w4a4-tuned",
-     [](const recipe_options& o) { return tuned(with_gptq(split(searched(int4_rows, int4_fitted), o))); }},
-    {"quad-w4a4a8-tuned",
-     [](const recipe_options& o) {
-         return tuned(with_writers_at_8_bits(with_gptq(split(searched(int4_rows, int4_fitted), o))));
-     }},
+    {"quad-w4a4", quad_w4a4},
+    {"quad-w4a4a8", quad_w4a4a8},
+    {"quad-w4a4-tuned", [](const recipe_options& o) { return tuned(quad_w4a4(o)); }},
+    {"quad-w4a4a8-tuned", [](const recipe_options& o) { return tuned(quad_w4a4a8(o)); }},
     {"squeeze10", [](const recipe_options&) { return squeezed(); }},
     {"billm", [](const recipe_options&) { return simulated_binary({rounding::billm{}}, 128); }},
     {"auto-transform-w4a4",

@@ -71,18 +71,21 @@ public:
     /// A weight [C, in] that writes the stream.
     template <std::floating_point T>
     void apply_to_output(matrix_view<T> weight, const executor& threads = {}) const {
-        matrix<T> columns = transposed(matrix_view<const T>(weight));
-        apply(columns.view(), threads);
-        transpose<T>(columns.view(), weight);
+        on_columns(weight, [&](matrix_view<T> columns) { apply(columns, threads); });
     }
     template <std::floating_point T>
     void undo_on_output(matrix_view<T> weight) const {
-        matrix<T> columns = transposed(matrix_view<const T>(weight));
-        undo(columns.view());
-        transpose<T>(columns.view(), weight);
+        on_columns(weight, [&](matrix_view<T> columns) { undo(columns); });
     }
 
 private:
+    template <typename T, typename Turn>
+    static void on_columns(matrix_view<T> weight, const Turn& turn) {
+        matrix<T> columns = transposed(matrix_view<const T>(weight));
+        turn(columns.view());
+        transpose<T>(columns.view(), weight);
+    }
+
     /// rows := -rows m.
     template <std::floating_point T>
     static void multiply(matrix_view<T> rows, matrix_view<const double> m, const executor& threads) {

@@ -35,6 +35,8 @@ struct linear_scratch {
     buffer<std::byte> workspace;
     matrix<float> weight;   ///< dequantized, with all changes
     matrix<float> swapped;  ///< dL/dy, transposed
+    matrix<float> ordered;  ///< the input of a split linear in the order of its parts
+    matrix<float> part;     ///< the output of one of them, or dL of that input
     packed<float> operand;
 
     void reserve(std::size_t bytes) {
@@ -73,8 +75,10 @@ public:
 
     [[nodiscard]] std::size_t out_features() const { return layer_->out_features(); }
     [[nodiscard]] std::size_t in_features() const { return layer_->in_features(); }
+    /// Numbers a token that backward() wants to see again.
+    [[nodiscard]] std::size_t kept_features() const { return out_features(); }
 
-    /// Shapes   x [tokens, in]; y [tokens, out]; z [tokens, out]: what backward() wants to see again.
+    /// Shapes   x [tokens, in]; y [tokens, out]; z [tokens, kept_features()], for backward().
     void forward(matrix_view<const float> x, matrix_view<float> z, matrix_view<float> y, linear_scratch& scratch,
                  const executor& threads) const {
         const std::size_t r = layer_->float_features();

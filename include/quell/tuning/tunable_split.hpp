@@ -7,11 +7,13 @@
 #include "quell/core/matrix.hpp"
 #include "quell/core/result.hpp"
 #include "quell/core/target.hpp"
-#include "quell/packing/blob.hpp"
+#include "quell/packing/packed_matrix.hpp"
 #include "quell/quant/split_linear.hpp"
 #include "quell/tuning/tunable_linear.hpp"
 
+#include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -38,34 +40,40 @@ public:
     [[nodiscard]] std::size_t out_features() const { return high_.out_features(); }
     [[nodiscard]] std::size_t in_features() const { return layer_->in_features(); }
 
-    /// Shapes   x [tokens, in]; y [tokens, out]; z [tokens, 2 out]: what backward() wants to see again.
+    /// As tunable_linear::kept_features: the products of both parts.
+    [[nodiscard]] std::size_t kept_features() const { return 2 * out_features(); }
+
+    /// Shapes   x [tokens, in]; y [tokens, out]; z [tokens, kept_features()], for backward().
     void forward(matrix_view<const float> x, matrix_view<float> z, matrix_view<float> y, linear_scratch& scratch,
                  const executor& threads) {
-        gather(x);
-        linear_scratch::resize(part_, y.rows(), y.cols());
-        high_.forward(high_of<const float>(ordered_.view()), half(z, 0), y, scratch, threads);
-        low_.forward(low_of<const float>(ordered_.view()), half(z, 1), part_.view(), scratch, threads);
-        for (std::size_t t = 0; t < y.rows(); ++t) {
-            for (std::size_t o = 0; o < y.cols(); ++o) {
-                y(t, o) += part_(t, o);
+        const matrix_view<const float> ordered = gather(x, scratch.ordered, threads);
+        linear_scratch::resize(scratch.part, y.rows(), y.cols());
+        high_.forward(high_of(ordered), half(z, 0), y, scratch, threads);
+        low_.forward(low_of(ordered), half(z, 1), scratch.part.view(), scratch, threads);
+        for_row_blocks(y.rows(), rows_per_task, threads, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t t = begin; t < end; ++t) {
+                const auto other = std::as_const(scratch.part).row(t);
+                std::transform(other.begin(), other.end(), y.row(t).begin(), y.row(t).begin(), std::plus<>());
             }
-        }
+        });
     }
 
     /// Adds dL/dx to dx and the gradients of the parameters to theirs; as tunable_linear::backward.
     void backward(matrix_view<const float> x, matrix_view<const float> z, matrix_view<const float> dy,
                   matrix_view<float> dx, linear_scratch& scratch, const executor& threads) {
-        gather(x);
-        matrix<float> back(x.rows(), x.cols());
-        high_.backward(high_of<const float>(ordered_.view()), half(z, 0), dy, high_of<float>(back.view()), scratch,
-                       threads);
-        low_.backward(low_of<const float>(ordered_.view()), half(z, 1), dy, low_of<float>(back.view()), scratch,
-                      threads);
-        for (std::size_t t = 0; t < dx.rows(); ++t) {
-            for (std::size_t p = 0; p < dx.cols(); ++p) {
-                dx(t, layer_->order()[p]) += back(t, p);
+        const matrix_view<const float> ordered = gather(x, scratch.ordered, threads);
+        linear_scratch::resize(scratch.part, x.rows(), x.cols());
+        std::ranges::fill(scratch.part.elements(), 0.0F);
+        const matrix_view<float> back = scratch.part.view();
+        high_.backward(high_of(ordered), half(z, 0), dy, high_of(back), scratch, threads);
+        low_.backward(low_of(ordered), half(z, 1), dy, low_of(back), scratch, threads);
+        for_row_blocks(dx.rows(), rows_per_task, threads, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t t = begin; t < end; ++t) {
+                for (std::size_t p = 0; p < dx.cols(); ++p) {
+                    dx(t, layer_->order()[p]) += back(t, p);
+                }
             }
-        }
+        });
     }
 
     template <typename F>
@@ -84,17 +92,23 @@ public:
     }
 
 private:
+    static constexpr std::size_t rows_per_task = 32;
+
     tunable_split(const quant::split_linear& layer, tunable_linear high, tunable_linear low)
         : layer_(&layer), high_(std::move(high)), low_(std::move(low)) {}
 
     /// The columns of x in the order of the parts.
-    void gather(matrix_view<const float> x) {
-        linear_scratch::resize(ordered_, x.rows(), x.cols());
-        for (std::size_t t = 0; t < x.rows(); ++t) {
-            for (std::size_t p = 0; p < x.cols(); ++p) {
-                ordered_(t, p) = x(t, layer_->order()[p]);
+    [[nodiscard]] matrix_view<const float> gather(matrix_view<const float> x, matrix<float>& ordered,
+                                                  const executor& threads) const {
+        linear_scratch::resize(ordered, x.rows(), x.cols());
+        for_row_blocks(x.rows(), rows_per_task, threads, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t t = begin; t < end; ++t) {
+                for (std::size_t p = 0; p < x.cols(); ++p) {
+                    ordered(t, p) = x(t, layer_->order()[p]);
+                }
             }
-        }
+        });
+        return ordered.view();
     }
 
     template <typename T>
@@ -113,8 +127,6 @@ private:
     const quant::split_linear* layer_;
     tunable_linear high_;
     tunable_linear low_;
-    matrix<float> ordered_;  ///< the input of the last call
-    matrix<float> part_;
 };
 
 }  // namespace QUELL_BASELINE
