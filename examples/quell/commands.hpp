@@ -111,6 +111,7 @@ struct tune_options {
     std::size_t calibration_tokens = 12288;
     std::size_t steps = 0;  ///< 0: as the recipes do
     double rate = 0;        ///< 0: as the recipes do
+    bool codes = false;
     std::size_t rank = 16;
     float alpha = 0.5F;
 };

@@ -188,6 +188,7 @@ CLI::App* add_tune(CLI::App& app, program::tune_options& options) {
     command->add_option("--calib-tokens", options.calibration_tokens, "How many of them calibrate")
         ->check(CLI::PositiveNumber);
     command->add_option("--steps", options.steps, "Optimizer steps")->check(CLI::PositiveNumber);
+    command->add_flag("--codes", options.codes, "Tune the codes too, and the scales of every group");
     command->add_option("--rate", options.rate, "Learning rate, relative to the size of what is tuned")
         ->check(CLI::PositiveNumber);
     command->add_option("--rank", options.rank, "Directions of the residual stream that QUAD keeps in float")

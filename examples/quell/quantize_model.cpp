@@ -335,8 +335,9 @@ result<std::vector<double>> tune_model(quantized& q, std::span<const std::int32_
                                               .threads = request.threads,
                                               .progress = request.progress}));
     q.decided.tuning = request.rule;
-    if (!q.decided.recipe.ends_with("-tuned")) {
-        q.decided.recipe += "-tuned";
+    const std::string_view ending = request.rule.codes ? "-qat" : "-tuned";
+    if (!q.decided.recipe.ends_with(ending)) {
+        q.decided.recipe += ending;
     }
     return std::move(log.losses);
 }

@@ -41,8 +41,8 @@ std::string option_conflict(const tune_options& options, const std::optional<std
 
 /// What the recipe does before it tunes: that is for this command to do.
 std::string untuned(const std::string& recipe) {
-    constexpr std::string_view ending = "-tuned";
-    return recipe.ends_with(ending) ? recipe.substr(0, recipe.size() - ending.size()) : recipe;
+    const bool ends = recipe.ends_with("-tuned") || recipe.ends_with("-qat");
+    return ends ? recipe.substr(0, recipe.rfind('-')) : recipe;
 }
 
 class tuning {
@@ -58,7 +58,7 @@ public:
         QUELL_TRY_VOID(load());
         QUELL_TRY(const std::vector<std::int32_t> ids,
                   read_ids(options_.data, toy::calibration_seed, *tokenizer_, options_.tokens));
-        tuning_request request{.rule = quell::quant::default_tuning,
+        tuning_request request{.rule = options_.codes ? quell::quant::default_training : quell::quant::default_tuning,
                                .teacher = base_ ? &*base_ : nullptr,
                                .checkpoint = options_.out + ".tuning",
                                .threads = threads_,

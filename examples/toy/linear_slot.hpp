@@ -6,6 +6,7 @@
 
 #include "quell/core/buffer.hpp"
 #include "quell/quant/forward.hpp"
+#include "quell/tuning/tunable_codes.hpp"
 #include "quell/tuning/tunable_linear.hpp"
 #include "quell/tuning/tunable_split.hpp"
 #include "toy/parameters.hpp"
@@ -20,7 +21,8 @@ namespace toy {
 
 /// A linear with a part that is tuned, or one that stays as it is.
 using tuned_site =
-    std::variant<quell::tuning::tunable_linear, quell::tuning::tunable_split, const quell::quant::linear*>;
+    std::variant<quell::tuning::tunable_linear, quell::tuning::tunable_split, quell::tuning::tunable_codes,
+                 quell::tuning::tunable_split_codes, const quell::quant::linear*>;
 
 template <typename F>
 void for_each_parameter_of(tuned_site& site, F f) {

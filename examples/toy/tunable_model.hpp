@@ -58,10 +58,10 @@ struct tuning_batch {
 
 class tunable_model {
 public:
-    /// The model must outlive this one. `positions`: the longest sequence.
+    /// The model must outlive this one. `positions`: the longest sequence; `codes` learn too, or do not.
     /// Errors   errc::unsupported for what the backward pass does not know, and where nothing could be tuned.
     [[nodiscard]] static quell::result<std::unique_ptr<tunable_model>> make(const transformer::model& m,
-                                                                            std::size_t positions) {
+                                                                            std::size_t positions, bool codes = false) {
         if (m.shape.act == transformer::activation::gelu && m.shape.gelu == transformer::gelu_form::tanh) {
             return quell::error{quell::errc::unsupported, "tuning: GELU by tanh has no backward pass here"};
         }
@@ -69,7 +69,7 @@ public:
             return quell::error{quell::errc::unsupported, "tuning: a model behind a prefix has no backward pass here"};
         }
         std::unique_ptr<tunable_model> made(new tunable_model(m, positions));
-        QUELL_TRY_VOID(made->add_sites());
+        QUELL_TRY_VOID(made->add_sites(codes));
         return made;
     }
     tunable_model(const tunable_model&) = delete;
@@ -110,6 +110,25 @@ public:
         return all;
     }
 
+    /// What the parameters stand for now is what runs from now on.
+    /// Errors   those of tunable_codes::update.
+    quell::result<void> update(const quell::executor& threads) {
+        for (std::vector<tuned_site>& layer : sites_) {
+            for (tuned_site& site : layer) {
+                QUELL_TRY_VOID(std::visit(
+                    [&](auto& changed) -> quell::result<void> {
+                        if constexpr (requires { changed.update(threads); }) {
+                            return changed.update(threads);
+                        } else {
+                            return {};
+                        }
+                    },
+                    site));
+            }
+        }
+        return {};
+    }
+
     /// Gives `m`, from which this one was made, what was tuned; this one is of no use afterwards.
     /// Errors   those of tunable_linear::finish; the model is then as it was.
     [[nodiscard]] quell::result<void> finish(transformer::model& m, const quell::executor& threads) const {
@@ -144,13 +163,14 @@ private:
         head_operand_.pack(quell::quant::weight(*m.head).view());
     }
 
+    template <typename Linear, typename Split>
     [[nodiscard]] static quell::result<tuned_site> site_of(const std::string& name, const quell::quant::linear& l) {
         if (const auto* quantized = std::get_if<quell::quant::quantized_linear>(&l)) {
-            QUELL_TRY(quell::tuning::tunable_linear tuned, quell::tuning::tunable_linear::make(name, *quantized));
+            QUELL_TRY(Linear tuned, Linear::make(name, *quantized));
             return tuned_site(std::move(tuned));
         }
         if (const auto* split = std::get_if<quell::quant::split_linear>(&l)) {
-            QUELL_TRY(quell::tuning::tunable_split tuned, quell::tuning::tunable_split::make(name, *split));
+            QUELL_TRY(Split tuned, Split::make(name, *split));
             return tuned_site(std::move(tuned));
         }
         return tuned_site(&l);
@@ -172,7 +192,7 @@ private:
             site);
     }
 
-    quell::result<void> add_sites() {
+    quell::result<void> add_sites(bool codes) {
         const quell::graph graph = transformer::make_graph(model_.shape);
         auto site = graph.sites.begin();
         bool any = false;
@@ -180,7 +200,9 @@ private:
             std::vector<tuned_site>& layer = sites_.emplace_back();
             quell::result<void> added;
             transformer::for_each_linear(b, [&](const quell::quant::linear& l) {
-                auto made = site_of((site++)->name, l);
+                const std::string& name = (site++)->name;
+                auto made = codes ? site_of<quell::tuning::tunable_codes, quell::tuning::tunable_split_codes>(name, l)
+                                  : site_of<quell::tuning::tunable_linear, quell::tuning::tunable_split>(name, l);
                 if (made) {
                     any = any || !std::holds_alternative<const quell::quant::linear*>(*made);
                     layer.emplace_back(*std::move(made));

@@ -120,10 +120,11 @@ inline std::string run_of(const tune_options& options, std::span<const std::int3
         model.add(std::as_bytes(std::span<const float>(p->value.elements())));
     }
     char run[200];
-    std::snprintf(run, sizeof run, "%zu steps of %zu x %zu tokens at %.6g towards the %s; text %016llx, model %016llx",
+    std::snprintf(run, sizeof run,
+                  "%zu steps of %zu x %zu tokens at %.6g%s towards the %s; text %016llx, model %016llx",
                   options.rule.steps, options.rule.sequences, options.rule.length, options.rule.rate,
-                  options.teacher == nullptr ? "text" : "float model", static_cast<unsigned long long>(text.value()),
-                  static_cast<unsigned long long>(model.value()));
+                  options.rule.codes ? ", codes too," : "", options.teacher == nullptr ? "text" : "float model",
+                  static_cast<unsigned long long>(text.value()), static_cast<unsigned long long>(model.value()));
     return run;
 }
 
@@ -146,11 +147,13 @@ inline quell::result<void> resume(const tune_options& options, const std::string
 inline quell::result<tuning_log> tune(transformer::model& network, std::span<const std::int32_t> ids,
                                       const tune_options& options) {
     QUELL_TRY(tuning_text text, tuning_text::make(ids, options, network.shape.context));
-    QUELL_TRY(const std::unique_ptr<tunable_model> model, tunable_model::make(network, text.size().length));
+    QUELL_TRY(const std::unique_ptr<tunable_model> model,
+              tunable_model::make(network, text.size().length, options.rule.codes));
     const std::vector<parameter<float>*> all = model->parameters();
     quell::tuning::adamw<float> optimizer(all);
     const std::string run = detail::run_of(options, ids, all);
     QUELL_TRY_VOID(detail::resume(options, run, optimizer));
+    QUELL_TRY_VOID(model->update(options.threads));
     const quell::tuning::cosine_schedule schedule{.peak = options.rule.rate, .steps = options.rule.steps};
     tuning_log log;
     for (std::size_t step = optimizer.steps(); step < options.rule.steps; ++step) {
@@ -162,6 +165,7 @@ inline quell::result<tuning_log> tune(transformer::model& network, std::span<con
         }
         quell::tuning::clip_gradients<float>(all, options.longest_gradient, options.threads);
         optimizer.step(schedule.rate(step), options.threads);
+        QUELL_TRY_VOID(model->update(options.threads));
         if (!options.checkpoint.empty() && (step + 1) % options.checkpoint_every == 0 &&
             step + 1 < options.rule.steps) {
             QUELL_TRY_VOID(quell::tuning::write_checkpoint(options.checkpoint, optimizer, run));

@@ -96,6 +96,21 @@ TEST(Recipes, AnyCanBeGuardedAgainstSpikes) {
     EXPECT_FALSE(find_recipe("qfem-fp32"));
     EXPECT_FALSE(find_recipe("qfep-qfem-static-w8a8"));
     EXPECT_FALSE(find_recipe("qfep-quad-w4a4-tuned"));  // no backward pass behind a prefix
+    EXPECT_FALSE(find_recipe("qfep-static-w8a8-qat"));
+}
+
+TEST(Recipes, EndingsSayWhatLearnsAfterwards) {
+    for (const std::string base : {"squeeze10", "gptq-w2a8-g64", "auto-2.8", "squeeze10-propagated"}) {
+        EXPECT_EQ(find_recipe(base)->tuning, tuning_rule{});
+        EXPECT_EQ(find_recipe(base + "-tuned")->tuning, default_tuning);
+        EXPECT_EQ(find_recipe(base + "-qat")->tuning, default_training);
+        EXPECT_TRUE(find_recipe(base + "-qat")->needs_calibration());
+        EXPECT_EQ(find_recipe(base + "-qat")->solver.name(), find_recipe(base)->solver.name());
+    }
+    for (const char* name :
+         {"fp32-qat", "-qat", "squeeze10-qat-qat", "squeeze10-qat-tuned", "squeeze10-qat-propagated"}) {
+        EXPECT_FALSE(find_recipe(name)) << name;
+    }
 }
 
 TEST(Recipes, FamiliesSayBitsGroupAndActivations) {

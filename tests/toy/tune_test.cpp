@@ -36,11 +36,13 @@ std::vector<std::int32_t> text_ids(std::uint64_t seed, std::size_t bytes) {
     return {text.begin(), text.end()};
 }
 
-/// A toy under QUAD with 8 directions in float; `activation_bits` of all linears, 0: as the recipe says.
-transformer::model quantized_toy(const transformer::model& base, int activation_bits = 0) {
+/// A toy under QUAD with 8 directions in float, or another recipe; `activation_bits` of all linears, 0: as the recipe
+/// says.
+transformer::model quantized_toy(const transformer::model& base, int activation_bits = 0,
+                                 const std::string& recipe = "quad-w4a4-rtn") {
     const std::vector<std::int32_t> ids = text_ids(toy::calibration_seed, 1024);
     const quell::model::engine engine = transformer::make_engine(base, ids, 256, {});
-    auto plan = quell::model::make_plan(engine.graph, *quell::quant::find_recipe("quad-w4a4-rtn", {.rank = 8}));
+    auto plan = quell::model::make_plan(engine.graph, *quell::quant::find_recipe(recipe, {.rank = 8}));
     EXPECT_TRUE(plan) << plan.error().message;
     for (quell::model::site_plan& site : plan->sites) {
         site.activations =
@@ -176,6 +178,19 @@ TEST_F(Tune, LowersTheLossOnATextThatItDoesNotSee) {
     EXPECT_GT(before, floor);
 }
 
+TEST_F(Tune, AtTwoBitsCodesThatLearnTooGainMore) {
+    const auto loss_after = [&](std::size_t steps, bool codes) {
+        transformer::model network = quantized_toy(base, 0, "gptq-w2a8-g64");
+        EXPECT_TRUE(toy::tune(network, ids,
+                              {.rule = {.steps = steps, .sequences = 1, .length = 256, .rate = 2.5e-3, .codes = codes},
+                               .teacher = &base}));
+        return held_out_loss(network);
+    };
+    const double scales_alone = loss_after(40, false);
+    EXPECT_LT(scales_alone, held_out_loss(quantized_toy(base, 0, "gptq-w2a8-g64")));
+    EXPECT_LT(loss_after(40, true), scales_alone);
+}
+
 TEST_F(Tune, LeavesCodesAndEverythingElseAsTheyWere) {
     const transformer::model before = quantized_toy(base);
     const transformer::model after = tuned(options);
@@ -202,7 +217,15 @@ TEST_F(Tune, LeavesCodesAndEverythingElseAsTheyWere) {
     EXPECT_EQ(changed_scales, 28U);
 }
 
-TEST_F(Tune, GoesOnFromACheckpointToTheSameBytes) {
+class TuneEither : public Tune, public testing::WithParamInterface<bool> {
+protected:
+    void SetUp() override { options.rule.codes = GetParam(); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Parts, TuneEither, testing::Bool(),
+                         [](const auto& tested) { return std::string(tested.param ? "codes" : "scales"); });
+
+TEST_P(TuneEither, GoesOnFromACheckpointToTheSameBytes) {
     const support::temporary_folder folder;
     options.teacher = &base;
     const auto whole = bytes_of(tuned(options));
@@ -220,7 +243,7 @@ TEST_F(Tune, GoesOnFromACheckpointToTheSameBytes) {
     EXPECT_NE(other.error().message.find("is the checkpoint of another run"), std::string::npos);
 }
 
-TEST_F(Tune, HasTheSameBytesForAnyNumberOfThreads) {
+TEST_P(TuneEither, HasTheSameBytesForAnyNumberOfThreads) {
     options.rule.steps = 2;
     const auto alone = bytes_of(tuned(options));
     quell::thread_pool pool(3);

@@ -72,14 +72,6 @@ struct split_pass {
     }
 };
 
-double sum_of_products(const matrix<float>& a, const matrix<float>& b) {
-    double sum = 0.0;
-    for (std::size_t i = 0; i < a.elements().size(); ++i) {
-        sum += double{a.elements()[i]} * double{b.elements()[i]};
-    }
-    return sum;
-}
-
 matrix<float> outputs_of(const quant::linear& layer, const matrix<float>& x) {
     matrix<float> y(x.rows(), quant::out_features(layer));
     std::vector<std::byte> workspace(quant::workspace_bytes(layer, x.rows()));

@@ -72,6 +72,10 @@ struct recipe {
 /// A few minutes on two cores for a model of 135 million parameters.
 inline constexpr tuning_rule default_tuning{.steps = 40, .sequences = 1, .length = 512, .rate = 2.5e-3};
 
+/// Of codes too.
+inline constexpr tuning_rule default_training{
+    .steps = 100, .sequences = 1, .length = 512, .rate = 2.5e-3, .codes = true};
+
 struct recipe_options {
     float alpha = 0.5F;     ///< how much of an outlier moves into the weights, in 0 ... 1
     std::size_t rank = 16;  ///< leading directions of the residual stream that stay in float
@@ -161,6 +165,12 @@ inline recipe quad_w4a4a8(const recipe_options& o) {
 /// the model backward.
 inline recipe tuned(recipe base) {
     base.tuning = default_tuning;
+    return base;
+}
+
+/// Quantization-aware training: the codes learn too.
+inline recipe trained(recipe base) {
+    base.tuning = default_training;
     return base;
 }
 
@@ -481,26 +491,27 @@ namespace detail {
     return base;
 }
 
-/// Any of all these with "-tuned" behind it, but those with a prefix, behind which nothing is tuned.
+/// Any of all these with "-tuned" or "-qat" behind it, but those with a prefix, behind which nothing is tuned.
 [[nodiscard]] inline std::optional<recipe> tuned_named(std::string_view name, const recipe_options& options) {
-    constexpr std::string_view suffix = "-tuned";
-    if (!name.ends_with(suffix)) {
+    const std::size_t dash = std::min(name.rfind('-'), name.size());
+    const std::string_view suffix = name.substr(dash);
+    if (suffix != "-tuned" && suffix != "-qat") {
         return std::nullopt;
     }
-    name.remove_suffix(suffix.size());
+    name = name.substr(0, dash);
     auto base = any_named(name, options);
     base = base ? std::move(base) : propagated_named(name, options);
     if (!base || base->is_float() || base->finds_prefix || base->tuning.steps > 0) {
         return std::nullopt;
     }
-    return tuned(*std::move(base));
+    return suffix == "-qat" ? trained(*std::move(base)) : tuned(*std::move(base));
 }
 
 }  // namespace detail
 
 /// A name of recipe_names(), another member of one of its families (<family>-w<bits>[a8]-g<group>, those of
 /// allocation_named), the name of a recipe that solves by GPTQ with "-gptq" or "-rtn" behind it, or any of these with
-/// "qfem-", "qfep-" or both in front, or "-propagated", "-tuned" or both behind.
+/// "qfem-", "qfep-" or both in front, or "-propagated", one of "-tuned" and "-qat", or both behind.
 ///
 /// Errors   errc::not_found, with the names that exist; errc::bad_value for an option out of range.
 [[nodiscard]] inline result<recipe> find_recipe(std::string_view name, const recipe_options& options = {}) {

@@ -19,6 +19,7 @@ struct tuning_rule {
     std::size_t sequences = 2;  ///< of the text, in each step
     std::size_t length = 512;   ///< of a sequence, in tokens
     double rate = 0.0;          ///< the largest, relative to the size of what is tuned
+    bool codes = false;         ///< the codes learn too, and the scales of every group; else the float part alone
 
     friend bool operator==(const tuning_rule&, const tuning_rule&) = default;
 };
@@ -29,6 +30,7 @@ requires(std::same_as<std::remove_const_t<Rule>, tuning_rule>) void fields(Visit
     visit("sequences", rule.sequences);
     visit("length", rule.length);
     visit("rate", rule.rate);
+    visit("codes", rule.codes);
 }
 
 /// Errors   errc::bad_value for a rate outside 0 ... 1 or a step that sees no text or more than it could.

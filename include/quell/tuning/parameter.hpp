@@ -8,7 +8,9 @@
 #include "quell/core/target.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -28,6 +30,15 @@ struct parameter {
 
     void clear_gradient() { std::ranges::fill(gradient.elements(), T{0}); }
 };
+
+/// The unit of a matrix of weights.
+[[nodiscard]] inline float root_mean_square(std::span<const float> values) {
+    double sum = 0.0;
+    for (const float v : values) {
+        sum += static_cast<double>(v) * static_cast<double>(v);
+    }
+    return values.empty() ? 1.0F : static_cast<float>(std::sqrt(sum / static_cast<double>(values.size())));
+}
 
 }  // namespace QUELL_BASELINE
 }  // namespace quell::tuning

@@ -195,14 +195,6 @@ private:
         }
     }
 
-    static float root_mean_square(std::span<const float> values) {
-        double sum = 0.0;
-        for (const float v : values) {
-            sum += static_cast<double>(v) * static_cast<double>(v);
-        }
-        return values.empty() ? 1.0F : static_cast<float>(std::sqrt(sum / static_cast<double>(values.size())));
-    }
-
     /// Every task owns some outputs and adds the tokens in order.
     void add_factor_gradient(matrix_view<const float> z, matrix_view<const float> dy, const executor& threads) {
         for_row_blocks(dy.cols(), panel_width, threads, [&](std::size_t begin, std::size_t end) {

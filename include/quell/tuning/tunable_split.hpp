@@ -9,6 +9,7 @@
 #include "quell/core/target.hpp"
 #include "quell/packing/packed_matrix.hpp"
 #include "quell/quant/split_linear.hpp"
+#include "quell/tuning/tunable_codes.hpp"
 #include "quell/tuning/tunable_linear.hpp"
 
 #include <algorithm>
@@ -24,24 +25,25 @@ inline namespace QUELL_BASELINE {
 ///
 /// Source   as tunable_linear; the forms of Squeeze10-LLM, arXiv 2507.18073.
 /// Oracle   a tunable_linear for each part (tests/tuning/tunable_split_test.cpp).
-class tunable_split {
+template <typename Part>
+class basic_tunable_split {
 public:
     /// The linear must outlive this one.
     /// Errors   those of tunable_linear::make; errc::unsupported where the input is changed online.
-    [[nodiscard]] static result<tunable_split> make(const std::string& name, const quant::split_linear& layer) {
+    [[nodiscard]] static result<basic_tunable_split> make(const std::string& name, const quant::split_linear& layer) {
         if (!layer.online().empty()) {
             return error{errc::unsupported, name + ": columns of two forms behind an online change are not tuned"};
         }
-        QUELL_TRY(tunable_linear high, tunable_linear::make(name + ".high", layer.high()));
-        QUELL_TRY(tunable_linear low, tunable_linear::make(name + ".low", layer.low()));
-        return tunable_split(layer, std::move(high), std::move(low));
+        QUELL_TRY(Part high, Part::make(name + ".high", layer.high()));
+        QUELL_TRY(Part low, Part::make(name + ".low", layer.low()));
+        return basic_tunable_split(layer, std::move(high), std::move(low));
     }
 
     [[nodiscard]] std::size_t out_features() const { return high_.out_features(); }
     [[nodiscard]] std::size_t in_features() const { return layer_->in_features(); }
 
     /// As tunable_linear::kept_features: the products of both parts.
-    [[nodiscard]] std::size_t kept_features() const { return 2 * out_features(); }
+    [[nodiscard]] std::size_t kept_features() const { return 2 * high_.kept_features(); }
 
     /// Shapes   x [tokens, in]; y [tokens, out]; z [tokens, kept_features()], for backward().
     void forward(matrix_view<const float> x, matrix_view<float> z, matrix_view<float> y, linear_scratch& scratch,
@@ -82,7 +84,15 @@ public:
         low_.for_each_parameter(f);
     }
 
-    /// The same codes with what was trained.
+    /// What the parameters stand for now is what runs from now on.
+    /// Errors   those of tunable_codes::update.
+    result<void> update(const executor& threads) requires requires(Part part) { part.update(threads); }
+    {
+        QUELL_TRY_VOID(high_.update(threads));
+        return low_.update(threads);
+    }
+
+    /// The same linear with what was trained.
     /// Errors   those of tunable_linear::finish.
     [[nodiscard]] result<quant::split_linear> finish(const executor& threads) const {
         QUELL_TRY(packing::packed_matrix high, high_.finished_weight(threads));
@@ -94,7 +104,7 @@ public:
 private:
     static constexpr std::size_t rows_per_task = 32;
 
-    tunable_split(const quant::split_linear& layer, tunable_linear high, tunable_linear low)
+    basic_tunable_split(const quant::split_linear& layer, Part high, Part low)
         : layer_(&layer), high_(std::move(high)), low_(std::move(low)) {}
 
     /// The columns of x in the order of the parts.
@@ -125,9 +135,12 @@ private:
     }
 
     const quant::split_linear* layer_;
-    tunable_linear high_;
-    tunable_linear low_;
+    Part high_;
+    Part low_;
 };
+
+using tunable_split = basic_tunable_split<tunable_linear>;
+using tunable_split_codes = basic_tunable_split<tunable_codes>;
 
 }  // namespace QUELL_BASELINE
 }  // namespace quell::tuning
