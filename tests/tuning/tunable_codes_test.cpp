@@ -41,7 +41,9 @@ struct codes_case {
     [[nodiscard]] quantized solved() const {
         const matrix_view<const float> all = w.view();
         const auto integers = all.block(0, float_columns, out, in);
-        auto q = form.bits == 1 ? rounding::binary{}.solve(integers, form) : rounding::rtn{}.solve(integers, form);
+        auto q = form.bits == 1                  ? rounding::binary{}.solve(integers, form)
+                 : form.zeros == zero_type::real ? rounding::hqq{}.solve(integers, form)
+                                                 : rounding::rtn{}.solve(integers, form);
         EXPECT_TRUE(q) << (q ? "" : q.error().message);
         return *std::move(q);
     }
@@ -72,6 +74,7 @@ std::string describe(const scheme& form) {
 
 const scheme forms[] = {form_of(1, code_set::sign_mean, zero_type::real), form_of(1, code_set::sign, zero_type::none),
                         form_of(2, code_set::zero_point, zero_type::integer),
+                        form_of(3, code_set::zero_point, zero_type::real),
                         form_of(4, code_set::symmetric, zero_type::none)};
 
 struct codes_pass {
@@ -229,16 +232,29 @@ TEST(TunableCodes, PartsOfASplitLinearAreTrainedEach) {
     EXPECT_EQ(packing::unpack(tuned->low().packed())->codes(0, 0), 1 - low.codes.codes(0, 0));
 }
 
-TEST(TunableCodes, ScalesOfCodesAreRefused) {
-    const matrix<float> w = random_matrix(8, 64, 1);
-    scheme form = form_of(4, code_set::zero_point, zero_type::real);
-    form.scales = scale_type::codes8;
-    const auto layer =
-        quant::quantized_linear::make(*packing::pack(*rounding::hqq{}.solve(w.view(), form)), {.bits = 8});
-    ASSERT_TRUE(layer) << layer.error().message;
-    const auto tuned = tunable_codes::make("blk.0.attn_q", *layer);
-    ASSERT_FALSE(tuned);
-    EXPECT_EQ(tuned.error().message, "blk.0.attn_q: scales of 8 bits are not tuned");
+TEST(TunableCodes, ScalesAndZerosOfEightBitsStayWhatIsStored) {
+    codes_case c{.form = forms[3]};
+    c.form.scales = scale_type::codes8;
+    c.codes = c.solved();
+    c.layer = c.made();
+    codes_pass pass(c);
+    std::vector<parameter<float>*> all = pass.parameters();
+    ASSERT_EQ(all[1]->name, "l.zeros");
+    for (float& factor : all[0]->value.row(2)) {
+        factor = 1.5F;
+    }
+    all[1]->value(2, 1) = 0.75F;
+    ASSERT_TRUE(pass.linear.update({}));
+    const auto tuned = pass.linear.finish({});
+    ASSERT_TRUE(tuned) << tuned.error().message;
+    const quantized q = *packing::unpack(tuned->packed());
+    for (std::size_t g = 0; g < q.scales.cols(); ++g) {
+        EXPECT_NEAR(q.scales(2, g), 1.5F * c.codes.scales(2, g), 0.01F * c.codes.scales(2, g)) << g;
+        EXPECT_EQ(q.scales(3, g), c.codes.scales(3, g));
+        EXPECT_EQ(q.zeros(3, g), c.codes.zeros(3, g));
+    }
+    EXPECT_NEAR(q.zeros(2, 1), c.codes.zeros(2, 1) - 0.75F, 0.05F) << "all values of the group are larger";
+    EXPECT_EQ(q.zeros(2, 0), c.codes.zeros(2, 0));
 }
 
 }  // namespace

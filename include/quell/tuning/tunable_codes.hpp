@@ -15,6 +15,7 @@
 #include "quell/quant/forward.hpp"
 #include "quell/quant/quantized_linear.hpp"
 #include "quell/rounding/binary.hpp"
+#include "quell/rounding/real_zero.hpp"
 #include "quell/rounding/scale.hpp"
 #include "quell/transforms/folding.hpp"
 #include "quell/tuning/parameter.hpp"
@@ -25,15 +26,18 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace quell::tuning {
 inline namespace QUELL_BASELINE {
 
-/// y = x_r C^T + Q(x_i) W^T + b with the columns C, and of W the scale and the mean of every group and the position of
-/// every code trained. Forward runs the packed kernels on what is stored now.
+/// y = x_r C^T + Q(x_i) W^T + b with the columns C, and of W the scale and the real zero or mean of every group and the
+/// position of every code trained. Forward runs the packed kernels on what is stored now.
 ///
 /// Source   Straight-through estimation, arXiv 1308.3432; positions that outlive their codes, BinaryConnect, arXiv
 ///          1511.00363. Differs: positions count in codes, start in the middle of theirs, and never leave the range by
@@ -41,12 +45,10 @@ inline namespace QUELL_BASELINE {
 /// Oracle   differences of the loss (tests/tuning/tunable_codes_test.cpp).
 class tunable_codes {
 public:
-    /// As tunable_linear::make.
+    /// The linear must outlive this one. `name` names the parameters.
+    /// Errors   those of quantized_linear::make.
     [[nodiscard]] static result<tunable_codes> make(const std::string& name, const quant::quantized_linear& layer,
                                                     const executor& threads = {}) {
-        if (layer.packed().form().scales == scale_type::codes8) {
-            return error{errc::unsupported, name + ": scales of 8 bits are not tuned"};
-        }
         QUELL_TRY(quantized q, packing::unpack(layer.packed()));
         tunable_codes made(name, layer, std::move(q));
         QUELL_TRY_VOID(made.update(threads));
@@ -91,14 +93,14 @@ public:
             f(columns_);
         }
         f(factors_);
-        if (has_means()) {
+        if (has_real_zeros()) {
             f(shifts_);
         }
         f(positions_);
     }
 
     /// What the parameters stand for now is what runs from now on.
-    /// Errors   those of quantized_linear::make, for parameters that are no longer finite.
+    /// Errors   those of quantized_linear::make and pack, for parameters that are no longer finite.
     result<void> update(const executor& threads) {
         for_row_blocks(out_features(), rows_per_task, threads, [&](std::size_t begin, std::size_t end) {
             for (std::size_t o = begin; o < end; ++o) {
@@ -139,11 +141,12 @@ private:
     tunable_codes(const std::string& name, const quant::quantized_linear& layer, quantized q)
         : layer_(&layer),
           start_scales_(matrix<float>::copy_of(q.scales.view())),
-          start_means_(matrix<float>::copy_of(q.zeros.view())),
+          start_zeros_(matrix<float>::copy_of(q.zeros.view())),
           now_(std::move(q)),
           columns_(name + ".columns", layer.out_features(), layer.float_features()),
           factors_(name + ".scales", start_scales_.rows(), start_scales_.cols()),
-          shifts_(name + ".means", has_means() ? start_means_.rows() : 0, has_means() ? start_means_.cols() : 0),
+          shifts_(name + ".zeros", has_real_zeros() ? start_zeros_.rows() : 0,
+                  has_real_zeros() ? start_zeros_.cols() : 0),
           positions_(name + ".codes", now_.out_features(), now_.in_features()) {
         factors_.is_gain = true;
         std::ranges::fill(factors_.value.elements(), 1.0F);
@@ -156,6 +159,7 @@ private:
         }
     }
 
+    [[nodiscard]] bool has_real_zeros() const { return now_.form.zeros == zero_type::real; }
     [[nodiscard]] bool has_means() const { return now_.form.codes == code_set::sign_mean; }
     [[nodiscard]] bool is_binary() const { return has_means() || now_.form.codes == code_set::sign; }
 
@@ -168,20 +172,35 @@ private:
             position = std::clamp(position, low - 0.5F, high + 0.5F);
             now_.codes(o, c) = static_cast<std::int8_t>(std::clamp(std::nearbyint(position), low, high));
         }
+        std::vector<double> wanted;
         for (std::size_t g = 0; g < factors_.value.cols(); ++g) {
             float& factor = factors_.value(o, g);
             factor = std::max(factor, smallest_factor);
-            const auto start = static_cast<double>(start_scales_(o, g));
-            const double scale = start * static_cast<double>(factor);
-            if (has_means()) {
-                const double mean =
-                    static_cast<double>(start_means_(o, g)) + start * static_cast<double>(shifts_.value(o, g));
-                const rounding::binary_levels levels = rounding::stored_levels(now_.form, scale, mean);
-                now_.scales(o, g) = levels.scale;
-                now_.zeros(o, g) = levels.mean;
-            } else {
-                now_.scales(o, g) = rounding::stored_scale(now_.form, scale);
-            }
+            wanted.push_back(static_cast<double>(start_scales_(o, g)) * static_cast<double>(factor));
+        }
+        has_means() ? store_levels(o, wanted) : store_scales(o, wanted);
+    }
+
+    void store_levels(std::size_t o, std::span<const double> wanted) {
+        for (std::size_t g = 0; g < wanted.size(); ++g) {
+            const double shift = static_cast<double>(start_scales_(o, g)) * static_cast<double>(shifts_.value(o, g));
+            const rounding::binary_levels levels =
+                rounding::stored_levels(now_.form, wanted[g], static_cast<double>(start_zeros_(o, g)) + shift);
+            now_.scales(o, g) = levels.scale;
+            now_.zeros(o, g) = levels.mean;
+        }
+    }
+
+    void store_scales(std::size_t o, std::span<const double> wanted) {
+        if (!has_real_zeros()) {
+            std::ranges::transform(wanted, now_.scales.row(o).begin(),
+                                   [&](double scale) { return rounding::stored_scale(now_.form, scale); });
+            return;
+        }
+        rounding::store_scales(now_.form, wanted, now_.scales.row(o));
+        for (std::size_t g = 0; g < wanted.size(); ++g) {
+            now_.zeros(o, g) = rounding::stored_zero(
+                now_.form, static_cast<double>(start_zeros_(o, g)) - static_cast<double>(shifts_.value(o, g)));
         }
     }
 
@@ -211,16 +230,17 @@ private:
             const float start = start_scales_(o, g);
             const float step = now_.scales(o, g) * (is_binary() ? 2.0F : 1.0F);
             const float zero = has_means() || now_.form.zeros == zero_type::none ? 0.0F : now_.zeros(o, g);
+            const float by = has_means() ? start : now_.scales(o, g);  // what the values gain where a shift gains one
             float by_factor = 0.0F;
             float by_shift = 0.0F;
             for (std::size_t c = g * length; c < std::min(dw.size(), (g + 1) * length); ++c) {
                 const auto code = static_cast<float>(now_.codes(o, c));
                 by_factor += dw[c] * value_of(now_.form.codes, start, zero, code);
-                by_shift += dw[c] * start;
+                by_shift += dw[c] * by;
                 positions_.gradient(o, c) += dw[c] * step;
             }
             factors_.gradient(o, g) += by_factor;
-            if (has_means()) {
+            if (has_real_zeros()) {
                 shifts_.gradient(o, g) += by_shift;
             }
         }
@@ -228,11 +248,11 @@ private:
 
     const quant::quantized_linear* layer_;
     matrix<float> start_scales_;
-    matrix<float> start_means_;
+    matrix<float> start_zeros_;
     quantized now_;
     parameter<float> columns_;
     parameter<float> factors_;    ///< of start_scales_
-    parameter<float> shifts_;     ///< of start_means_, in start_scales_
+    parameter<float> shifts_;     ///< of all values of a group, in scales; where zeros are real numbers
     parameter<float> positions_;  ///< of the codes
     std::optional<quant::linear> stored_;
 };
