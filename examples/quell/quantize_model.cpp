@@ -242,6 +242,16 @@ quell::model::allocate_options allocation_options(const transformer::model& base
     return options;
 }
 
+/// What a model is tuned on: the text that no solver has seen comes first.
+result<std::vector<std::int32_t>> tuning_text(const quell::quant::tuning_rule& rule, const quantize_setup& setup,
+                                              std::size_t calibrated) {
+    const std::size_t wanted = rule.steps * rule.sequences * rule.length + 1;
+    QUELL_TRY(std::vector<std::int32_t> ids,
+              read_ids(setup.calibration, toy::calibration_seed, *setup.tokenizer, calibrated + wanted));
+    std::rotate(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(calibrated), ids.end());
+    return ids;
+}
+
 }  // namespace
 
 result<quell::model::prefix_search> search_prefix(const transformer::model& base,
@@ -312,9 +322,9 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
                 .decided = std::move(decided),
                 .report = std::move(report)};
     if (how.tuning().steps > 0 && !setup.keep_float) {
-        QUELL_TRY_VOID(
-            tune_model(q, calibration,
-                       {.rule = how.tuning(), .teacher = &base, .threads = setup.threads, .progress = setup.progress}));
+        QUELL_TRY(const std::vector<std::int32_t> text, tuning_text(how.tuning(), setup, calibration.size()));
+        QUELL_TRY_VOID(tune_model(
+            q, text, {.rule = how.tuning(), .teacher = &base, .threads = setup.threads, .progress = setup.progress}));
     }
     if (setup.embedding_bits != 32 && !setup.keep_float && q.decided.tables.is_float()) {
         QUELL_TRY_VOID(quantize_tables(q.network, setup.embedding_bits, setup.threads));
