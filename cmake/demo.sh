@@ -40,11 +40,11 @@ if ! build_programs >build/demo.log 2>&1; then
     exit 1
 fi
 
+quell_say "build/bin/quell eval --model toy --recipe all --tokens 2048 --html build/toy.html"
+build/bin/quell eval --model toy --recipe all --tokens 2048 --html build/toy.html
 recipes=fp32,rtn-w8a8,smoothquant-w8a8,rtn-w4a8-g128,rtn-w4a4
-for toy in toy toy-gelu; do
-    quell_say "build/bin/quell eval --model $toy --recipe $recipes"
-    build/bin/quell eval --model $toy --text builtin --recipe $recipes
-done
+quell_say "build/bin/quell eval --model toy-gelu --recipe $recipes"
+build/bin/quell eval --model toy-gelu --recipe $recipes
 
 if [ -z "$model" ]; then
     quell_say "no real model named: sh cmake/demo.sh MODEL measures one (README.md says where to get one)"
