@@ -169,13 +169,13 @@ private:
         const auto high = static_cast<float>(range.high);
         for (std::size_t c = 0; c < now_.in_features(); ++c) {
             float& position = positions_.value(o, c);
-            position = std::clamp(position, low - 0.5F, high + 0.5F);
+            position = std::min(std::max(low - 0.5F, position), high + 0.5F);  // NaN becomes the lowest
             now_.codes(o, c) = static_cast<std::int8_t>(std::clamp(std::nearbyint(position), low, high));
         }
         std::vector<double> wanted;
         for (std::size_t g = 0; g < factors_.value.cols(); ++g) {
             float& factor = factors_.value(o, g);
-            factor = std::max(factor, smallest_factor);
+            factor = std::max(smallest_factor, factor);
             wanted.push_back(static_cast<double>(start_scales_(o, g)) * static_cast<double>(factor));
         }
         has_means() ? store_levels(o, wanted) : store_scales(o, wanted);
