@@ -30,12 +30,3 @@ inline quell::matrix<float> planted_activations(std::size_t rows, std::size_t co
     }
     return m;
 }
-
-/// The sum over all products of entries that stand in the same place.
-inline double sum_of_products(const quell::matrix<float>& a, const quell::matrix<float>& b) {
-    double sum = 0.0;
-    for (std::size_t i = 0; i < a.elements().size(); ++i) {
-        sum += double{a.elements()[i]} * double{b.elements()[i]};
-    }
-    return sum;
-}

@@ -7,6 +7,7 @@
 #include "quell/rounding/rtn.hpp"
 #include "quell/tuning/tunable_split.hpp"
 #include "support/planted.hpp"
+#include "tuning/gradients.hpp"
 
 #include <gtest/gtest.h>
 
@@ -156,16 +157,7 @@ TEST(TunableCodes, EverythingHasTheGradientOfItsDifferences) {
 TEST(TunableCodes, InputsGetTheProductWithTheDequantizedWeight) {
     const codes_case c{.form = forms[0]};
     const codes_pass pass(c);
-    const matrix<float> w = c.layer.weight();
-    for (std::size_t t = 0; t < c.tokens; ++t) {
-        for (std::size_t j = 0; j < w.cols(); ++j) {
-            double sum = 0.0;
-            for (std::size_t o = 0; o < c.out; ++o) {
-                sum += double{c.dy(t, o)} * double{w(o, j)};
-            }
-            ASSERT_NEAR(pass.dx(t, j), sum, 1e-4) << t << ' ' << j;
-        }
-    }
+    expect_product(pass.dx, c.dy, c.layer.weight());
 }
 
 TEST(TunableCodes, PositionsDecideTheCodesAndStayInTheirRange) {

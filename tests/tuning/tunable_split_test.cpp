@@ -5,6 +5,7 @@
 #include "quell/rounding/binary.hpp"
 #include "quell/rounding/rtn.hpp"
 #include "support/planted.hpp"
+#include "tuning/gradients.hpp"
 
 #include <gtest/gtest.h>
 
@@ -111,16 +112,7 @@ TEST(TunableSplit, FactorsHaveTheGradientOfTheirDifferences) {
 TEST(TunableSplit, InputsGetTheProductWithTheDequantizedWeight) {
     const split_case c;
     const split_pass pass(c);
-    const matrix<float> w = c.layer.weight();
-    for (std::size_t t = 0; t < c.tokens; ++t) {
-        for (std::size_t j = 0; j < w.cols(); ++j) {
-            double sum = 0.0;
-            for (std::size_t o = 0; o < c.out; ++o) {
-                sum += double{c.dy(t, o)} * double{w(o, j)};
-            }
-            ASSERT_NEAR(pass.dx(t, j), sum, 1e-4) << t << ' ' << j;
-        }
-    }
+    expect_product(pass.dx, c.dy, c.layer.weight());
 }
 
 TEST(TunableSplit, WhatIsTunedEndsInTheScalesAndMeansOfTheSameCodes) {

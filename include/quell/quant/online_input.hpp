@@ -22,6 +22,10 @@ struct online_input {
     buffer<float> scale{};            ///< [in], or empty
     transforms::hadamard rotation{};  ///< of in channels, or empty
 
+    [[nodiscard]] static online_input copy_of(const online_input& other) {
+        return {.scale = buffer<float>::copy_of(other.scale), .rotation = other.rotation};
+    }
+
     [[nodiscard]] bool empty() const { return scale.empty() && rotation.empty(); }
     /// What a file stores of it: the signs of H follow from its size.
     [[nodiscard]] std::size_t stored_bytes() const { return scale.size_bytes(); }

@@ -18,9 +18,10 @@
 #include "quell/rounding/real_zero.hpp"
 #include "quell/rounding/scale.hpp"
 #include "quell/transforms/folding.hpp"
+#include "quell/tuning/float_columns.hpp"
+#include "quell/tuning/linear_scratch.hpp"
 #include "quell/tuning/parameter.hpp"
 #include "quell/tuning/product.hpp"
-#include "quell/tuning/tunable_linear.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -71,11 +72,8 @@ public:
     /// Cost     4 tokens * in * out flops, and taking the weight apart once.
     void backward(matrix_view<const float> x, matrix_view<const float>, matrix_view<const float> dy,
                   matrix_view<float> dx, linear_scratch& scratch, const executor& threads) {
-        linear_scratch::resize(scratch.swapped, dy.cols(), dy.rows());
-        transpose(dy, scratch.swapped.view(), threads);
-        scratch.operand.pack(x);
         linear_scratch::resize(scratch.weight, out_features(), in_features());
-        multiply<float>(scratch.swapped.view(), scratch.operand, scratch.weight.view(), into::overwrite, threads);
+        scratch.weight_gradient(x, dy, scratch.weight.view(), into::overwrite, threads);
         add_gradients(scratch.weight, threads);
         const auto& now = *std::get_if<quant::quantized_linear>(&*stored_);
         for_row_blocks(out_features(), rows_per_task, threads, [&](std::size_t begin, std::size_t end) {
@@ -83,8 +81,7 @@ public:
                 now.copy_row(o, scratch.weight.row(o));
             }
         });
-        scratch.operand.pack(scratch.weight.view());
-        multiply(dy, scratch.operand, dx, into::add, threads);
+        scratch.add_input_gradient(dy, dx, threads);
     }
 
     template <typename F>
@@ -119,16 +116,7 @@ public:
     /// The linear as it is now.
     [[nodiscard]] result<quant::quantized_linear> finish(const executor& threads) const {
         QUELL_TRY(packing::packed_matrix weight, finished_weight(threads));
-        std::optional<packing::packed_matrix> columns;
-        if (layer_->float_features() > 0) {
-            QUELL_TRY_VOID(stats::check_finite(columns_.value.view()));
-            columns = packing::pack_f32(columns_.value.view(), threads);
-        }
-        const quant::online_input& online = layer_->online();
-        return quant::quantized_linear::make(std::move(weight), layer_->activations(), layer_->bias(),
-                                             {.scale = buffer<float>::copy_of(online.scale),
-                                              .rotation = {online.rotation.kind(), online.rotation.size()}},
-                                             std::move(columns));
+        return with_tuned(*layer_, std::move(weight), columns_, threads);
     }
 
 private:
@@ -143,7 +131,7 @@ private:
           start_scales_(matrix<float>::copy_of(q.scales.view())),
           start_zeros_(matrix<float>::copy_of(q.zeros.view())),
           now_(std::move(q)),
-          columns_(name + ".columns", layer.out_features(), layer.float_features()),
+          columns_(columns_of(name, layer)),
           factors_(name + ".scales", start_scales_.rows(), start_scales_.cols()),
           shifts_(name + ".zeros", has_real_zeros() ? start_zeros_.rows() : 0,
                   has_real_zeros() ? start_zeros_.cols() : 0),
@@ -153,10 +141,6 @@ private:
         std::ranges::transform(now_.codes.elements(), positions_.value.elements().begin(),
                                [](std::int8_t code) { return static_cast<float>(code); });
         positions_.unit = code_unit;
-        if (layer.float_columns()) {
-            columns_.value = packing::unpack_f32(*layer.float_columns());
-            columns_.unit = root_mean_square(columns_.value.elements());
-        }
     }
 
     [[nodiscard]] bool has_real_zeros() const { return now_.form.zeros == zero_type::real; }

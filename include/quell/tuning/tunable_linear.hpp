@@ -5,7 +5,6 @@
 /// nothing were rounded (straight through).
 #pragma once
 
-#include "quell/core/buffer.hpp"
 #include "quell/core/executor.hpp"
 #include "quell/core/matrix.hpp"
 #include "quell/core/result.hpp"
@@ -16,40 +15,20 @@
 #include "quell/quant/quantized_linear.hpp"
 #include "quell/rounding/binary.hpp"
 #include "quell/rounding/scale.hpp"
+#include "quell/tuning/float_columns.hpp"
+#include "quell/tuning/linear_scratch.hpp"
 #include "quell/tuning/parameter.hpp"
 #include "quell/tuning/product.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
 
 namespace quell::tuning {
 inline namespace QUELL_BASELINE {
-
-/// Memory for one linear at a time; all of a network share it.
-struct linear_scratch {
-    buffer<std::byte> workspace;
-    matrix<float> weight;   ///< dequantized, with all changes
-    matrix<float> swapped;  ///< dL/dy, transposed
-    matrix<float> ordered;  ///< the input of a split linear in the order of its parts
-    matrix<float> part;     ///< the output of one of them, or dL of that input
-    packed<float> operand;
-
-    void reserve(std::size_t bytes) {
-        if (workspace.size() < bytes) {
-            workspace = buffer<std::byte>(bytes);
-        }
-    }
-    static void resize(matrix<float>& m, std::size_t rows, std::size_t cols) {
-        if (m.rows() != rows || m.cols() != cols) {
-            m = matrix<float>(rows, cols);
-        }
-    }
-};
 
 /// y = x_r C^T + g * z + b, with z the product in integers of the other channels, and C and g trained: C are the
 /// columns in float, g [out] multiplies the scales and starts at one.
@@ -69,7 +48,8 @@ public:
         }
         QUELL_TRY(packing::packed_matrix codes, packing::view_blob(layer.packed().blob()));
         QUELL_TRY(quant::quantized_linear integers,
-                  quant::quantized_linear::make(std::move(codes), layer.activations(), {}, online_of(layer)));
+                  quant::quantized_linear::make(std::move(codes), layer.activations(), {},
+                                                quant::online_input::copy_of(layer.online())));
         return tunable_linear(name, layer, std::move(integers));
     }
 
@@ -110,15 +90,11 @@ public:
                   matrix_view<float> dx, linear_scratch& scratch, const executor& threads) {
         const std::size_t r = layer_->float_features();
         if (r > 0) {
-            linear_scratch::resize(scratch.swapped, dy.cols(), dy.rows());
-            transpose(dy, scratch.swapped.view(), threads);
-            scratch.operand.pack(x.block(0, 0, x.rows(), r));
-            multiply<float>(scratch.swapped.view(), scratch.operand, columns_.gradient.view(), into::add, threads);
+            scratch.weight_gradient(x.block(0, 0, x.rows(), r), dy, columns_.gradient.view(), into::add, threads);
         }
         add_factor_gradient(z, dy, threads);
         dequantize(scratch.weight, threads);
-        scratch.operand.pack(scratch.weight.view());
-        multiply(dy, scratch.operand, dx, into::add, threads);
+        scratch.add_input_gradient(dy, dx, threads);
     }
 
     /// The columns, where there are any, and the factors of the scales.
@@ -151,13 +127,7 @@ public:
     /// Errors   those of finished_weight(); errc::bad_value for a column that is not finite.
     [[nodiscard]] result<quant::quantized_linear> finish(const executor& threads) const {
         QUELL_TRY(packing::packed_matrix weight, finished_weight(threads));
-        QUELL_TRY_VOID(stats::check_finite(columns_.value.view()));
-        std::optional<packing::packed_matrix> columns;
-        if (layer_->float_features() > 0) {
-            columns = packing::pack_f32(columns_.value.view(), threads);
-        }
-        return quant::quantized_linear::make(std::move(weight), layer_->activations(), layer_->bias(),
-                                             online_of(*layer_), std::move(columns));
+        return with_tuned(*layer_, std::move(weight), columns_, threads);
     }
 
 private:
@@ -166,20 +136,10 @@ private:
     tunable_linear(const std::string& name, const quant::quantized_linear& layer, quant::quantized_linear integers)
         : layer_(&layer),
           integers_(std::move(integers)),
-          columns_(name + ".columns", layer.out_features(), layer.float_features()),
+          columns_(columns_of(name, layer)),
           factors_(name + ".scales", 1, layer.out_features()) {
         factors_.is_gain = true;
         std::ranges::fill(factors_.value.elements(), 1.0F);
-        if (layer.float_columns()) {
-            columns_.value = packing::unpack_f32(*layer.float_columns());
-            columns_.unit = root_mean_square(columns_.value.elements());
-        }
-    }
-
-    static quant::online_input online_of(const quant::quantized_linear& layer) {
-        const quant::online_input& online = layer.online();
-        return {.scale = buffer<float>::copy_of(online.scale),
-                .rotation = {online.rotation.kind(), online.rotation.size()}};
     }
 
     /// All values of a group times the factor, as far as its scale and mean can hold them.
