@@ -242,16 +242,6 @@ quell::model::allocate_options allocation_options(const transformer::model& base
     return options;
 }
 
-/// What a model is tuned on: the text that no solver has seen comes first.
-result<std::vector<std::int32_t>> tuning_text(const quell::quant::tuning_rule& rule, const quantize_setup& setup,
-                                              std::size_t calibrated) {
-    const std::size_t wanted = rule.steps * rule.sequences * rule.length + 1;
-    QUELL_TRY(std::vector<std::int32_t> ids,
-              read_ids(setup.calibration, toy::calibration_seed, *setup.tokenizer, calibrated + wanted));
-    std::rotate(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(calibrated), ids.end());
-    return ids;
-}
-
 }  // namespace
 
 result<quell::model::prefix_search> search_prefix(const transformer::model& base,
@@ -287,12 +277,16 @@ std::vector<std::string> remarks_of(const quell::model::plan& decided) {
 
 result<quantized> quantize_model(const transformer::model& base, const job& how, const quantize_setup& setup) {
     const stopwatch all;
-    std::vector<std::int32_t> calibration;
+    const quell::quant::tuning_rule tuning = setup.keep_float ? quell::quant::tuning_rule{} : how.tuning();
+    std::vector<std::int32_t> text;
+    std::span<const std::int32_t> calibration;
     if (how.needs_calibration() || setup.sample_rows > 0) {
         constexpr std::size_t enough_to_compare = 2048;
         const std::size_t tokens =
             how.needs_calibration() ? setup.calibration_tokens : std::min(setup.calibration_tokens, enough_to_compare);
-        QUELL_TRY(calibration, read_ids(setup.calibration, toy::calibration_seed, *setup.tokenizer, tokens));
+        const std::size_t tuned_on = tuning.steps > 0 ? tuning.steps * tuning.sequences * tuning.length + 1 : 0;
+        QUELL_TRY(text, read_ids(setup.calibration, toy::calibration_seed, *setup.tokenizer, tokens + tuned_on));
+        calibration = std::span(text).first(std::min(text.size(), tokens));
     }
     const quell::graph graph = transformer::make_graph(base.shape);
     QUELL_TRY(quell::model::plan plan, how.plan_for(graph));
@@ -321,10 +315,10 @@ result<quantized> quantize_model(const transformer::model& base, const job& how,
     quantized q{.network = transformer::with_linears(base, std::move(changed), prefix),
                 .decided = std::move(decided),
                 .report = std::move(report)};
-    if (how.tuning().steps > 0 && !setup.keep_float) {
-        QUELL_TRY(const std::vector<std::int32_t> text, tuning_text(how.tuning(), setup, calibration.size()));
+    if (tuning.steps > 0) {  // first on what no solver has seen
+        std::rotate(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(calibration.size()), text.end());
         QUELL_TRY_VOID(tune_model(
-            q, text, {.rule = how.tuning(), .teacher = &base, .threads = setup.threads, .progress = setup.progress}));
+            q, text, {.rule = tuning, .teacher = &base, .threads = setup.threads, .progress = setup.progress}));
     }
     if (setup.embedding_bits != 32 && !setup.keep_float && q.decided.tables.is_float()) {
         QUELL_TRY_VOID(quantize_tables(q.network, setup.embedding_bits, setup.threads));
@@ -345,7 +339,7 @@ result<std::vector<double>> tune_model(quantized& q, std::span<const std::int32_
                                               .threads = request.threads,
                                               .progress = request.progress}));
     q.decided.tuning = request.rule;
-    const std::string_view ending = request.rule.codes ? "-qat" : "-tuned";
+    const std::string_view ending = ending_of(request.rule);
     if (!q.decided.recipe.ends_with(ending)) {
         q.decided.recipe += ending;
     }

@@ -39,12 +39,6 @@ std::string option_conflict(const tune_options& options, const std::optional<std
     return own ? recipe_conflict(options.model, *own, options.recipe) : "";
 }
 
-/// What the recipe does before it tunes: that is for this command to do.
-std::string untuned(const std::string& recipe) {
-    const bool ends = recipe.ends_with("-tuned") || recipe.ends_with("-qat");
-    return ends ? recipe.substr(0, recipe.rfind('-')) : recipe;
-}
-
 class tuning {
 public:
     tuning(const tune_options& options, std::optional<job> how)
@@ -134,7 +128,8 @@ int tune(const tune_options& options) {
     }
     std::optional<job> how;
     if (!*own) {
-        auto found = job::from_name(untuned(options.recipe), {.alpha = options.alpha, .rank = options.rank});
+        auto found = job::from_name(std::string(quell::quant::without_tuning(options.recipe)),
+                                    {.alpha = options.alpha, .rank = options.rank});
         if (!found) {
             return found.error().code == errc::not_found ? misuse(found.error().message) : fail(found.error());
         }

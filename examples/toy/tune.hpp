@@ -130,9 +130,12 @@ inline std::string run_of(const tune_options& options, std::span<const std::int3
 
 /// Goes on from the checkpoint, where there is one.
 inline quell::result<void> resume(const tune_options& options, const std::string& run,
-                                  quell::tuning::adamw<float>& optimizer) {
-    const bool exists = !options.checkpoint.empty() && std::ifstream(options.checkpoint).good();
-    return exists ? quell::tuning::read_checkpoint(options.checkpoint, optimizer, run) : quell::result<void>();
+                                  quell::tuning::adamw<float>& optimizer, tunable_model& model) {
+    if (options.checkpoint.empty() || !std::ifstream(options.checkpoint).good()) {
+        return {};
+    }
+    QUELL_TRY_VOID(quell::tuning::read_checkpoint(options.checkpoint, optimizer, run));
+    return model.update(options.threads);
 }
 
 }  // namespace detail
@@ -152,8 +155,7 @@ inline quell::result<tuning_log> tune(transformer::model& network, std::span<con
     const std::vector<parameter<float>*> all = model->parameters();
     quell::tuning::adamw<float> optimizer(all);
     const std::string run = detail::run_of(options, ids, all);
-    QUELL_TRY_VOID(detail::resume(options, run, optimizer));
-    QUELL_TRY_VOID(model->update(options.threads));
+    QUELL_TRY_VOID(detail::resume(options, run, optimizer, *model));
     const quell::tuning::cosine_schedule schedule{.peak = options.rule.rate, .steps = options.rule.steps};
     tuning_log log;
     for (std::size_t step = optimizer.steps(); step < options.rule.steps; ++step) {

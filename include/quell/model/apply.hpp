@@ -400,8 +400,8 @@ private:
 
     /// Takes back what was done to a weight in front of its rounding.
     void restore(std::size_t s, matrix_view<float> w, const quant::input_change& change) const {
-        change.undo_on_weight(w);
         network_.restore_rows(s, w);
+        change.undo_on_weight(w);
     }
 
     /// What the solver wants to know of input i, as the changed weights see it: of the channels that are quantized.

@@ -161,16 +161,10 @@ inline recipe quad_w4a4a8(const recipe_options& o) {
     return with_writers_at_8_bits(quad_w4a4(o));
 }
 
-/// QUAD's second half: columns in float and scales learn from the calibration text. apply() leaves that to who can run
-/// the model backward.
-inline recipe tuned(recipe base) {
-    base.tuning = default_tuning;
-    return base;
-}
-
-/// Quantization-aware training: the codes learn too.
-inline recipe trained(recipe base) {
-    base.tuning = default_training;
+/// What learns from the calibration text after rounding: QUAD's second half, or the codes too. apply() leaves that to
+/// who can run the model backward.
+inline recipe tuned(recipe base, const tuning_rule& rule = default_tuning) {
+    base.tuning = rule;
     return base;
 }
 
@@ -493,18 +487,16 @@ namespace detail {
 
 /// Any of all these with "-tuned" or "-qat" behind it, but those with a prefix, behind which nothing is tuned.
 [[nodiscard]] inline std::optional<recipe> tuned_named(std::string_view name, const recipe_options& options) {
-    const std::size_t dash = std::min(name.rfind('-'), name.size());
-    const std::string_view suffix = name.substr(dash);
-    if (suffix != "-tuned" && suffix != "-qat") {
+    const std::string_view untuned = without_tuning(name);
+    if (untuned == name) {
         return std::nullopt;
     }
-    name = name.substr(0, dash);
-    auto base = any_named(name, options);
-    base = base ? std::move(base) : propagated_named(name, options);
+    auto base = any_named(untuned, options);
+    base = base ? std::move(base) : propagated_named(untuned, options);
     if (!base || base->is_float() || base->finds_prefix || base->tuning.steps > 0) {
         return std::nullopt;
     }
-    return suffix == "-qat" ? trained(*std::move(base)) : tuned(*std::move(base));
+    return tuned(*std::move(base), name.ends_with(ending_of(default_training)) ? default_training : default_tuning);
 }
 
 }  // namespace detail

@@ -9,6 +9,7 @@
 #include <concepts>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 namespace quell::quant {
@@ -31,6 +32,21 @@ requires(std::same_as<std::remove_const_t<Rule>, tuning_rule>) void fields(Visit
     visit("length", rule.length);
     visit("rate", rule.rate);
     visit("codes", rule.codes);
+}
+
+/// How the names of recipes end that tune by such a rule.
+[[nodiscard]] constexpr std::string_view ending_of(const tuning_rule& rule) {
+    return rule.codes ? "-qat" : "-tuned";
+}
+
+/// The name without such an ending, or as it is.
+[[nodiscard]] constexpr std::string_view without_tuning(std::string_view name) {
+    for (const tuning_rule& rule : {tuning_rule{.codes = false}, tuning_rule{.codes = true}}) {
+        if (name.ends_with(ending_of(rule))) {
+            return name.substr(0, name.size() - ending_of(rule).size());
+        }
+    }
+    return name;
 }
 
 /// Errors   errc::bad_value for a rate outside 0 ... 1 or a step that sees no text or more than it could.
