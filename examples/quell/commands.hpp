@@ -4,8 +4,11 @@
 /// status: 0 done, 1 bad input or failed work, 2 bad usage.
 #pragma once
 
+#include "quell/quant/recipe_options.hpp"
+
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,8 +32,7 @@ struct eval_options {
     std::string calibration;
     std::size_t calibration_tokens = 12288;
     std::uint64_t seed = 1;
-    float alpha = 0.5F;
-    std::size_t rank = 16;
+    quell::quant::recipe_options settings;
     int embedding_bits = 32;
     int kv_bits = 16;
     std::string plan;
@@ -49,8 +51,7 @@ struct quantize_options {
     std::string out;
     std::string calibration;
     std::size_t calibration_tokens = 12288;
-    float alpha = 0.5F;
-    std::size_t rank = 16;
+    quell::quant::recipe_options settings;
     int embedding_bits = 32;
     int kv_bits = 16;
     std::string plan;
@@ -77,7 +78,7 @@ struct layer_options {
     std::string in;
     std::string recipe;
     std::string out;
-    float alpha = 0.5F;
+    std::optional<float> alpha = {};
 };
 
 struct inspect_options {
@@ -112,8 +113,7 @@ struct tune_options {
     std::size_t steps = 0;  ///< 0: as the recipes do
     double rate = 0;        ///< 0: as the recipes do
     bool codes = false;
-    std::size_t rank = 16;
-    float alpha = 0.5F;
+    quell::quant::recipe_options settings;
 };
 
 struct stats_options {

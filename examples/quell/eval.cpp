@@ -305,8 +305,7 @@ result<std::vector<job>> jobs_of(const eval_options& options) {
         jobs.push_back(std::move(planned));
         return jobs;
     }
-    return job::from_names(options.recipes.empty() ? "all" : options.recipes,
-                           {.alpha = options.alpha, .rank = options.rank});
+    return job::from_names(options.recipes.empty() ? "all" : options.recipes, options.settings);
 }
 
 /// Options that a packed file, or any other model, cannot take: the line for misuse(), or nothing.

@@ -3,10 +3,13 @@
 /// The program `quell`: quantizes a language model and shows what that costs and what it gains.
 #include "commands.hpp"
 #include "quell/core/version.hpp"
+#include "quell/transforms/hadamard.hpp"
 
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
+#include <map>
+#include <string>
 
 #define QUELL_TEXT_OF(x) QUELL_TEXT(x)
 #define QUELL_TEXT(x) #x
@@ -43,6 +46,22 @@ void add_regrid(CLI::App& command, std::uint64_t& seed) {
         ->check(CLI::PositiveNumber);
 }
 
+void add_settings(CLI::App& command, quell::quant::recipe_options& settings) {
+    using quell::transforms::rotation;
+    static const std::map<std::string, rotation> reaches = {{"full", rotation::full}, {"blocks", rotation::blocks}};
+    command
+        .add_option("--alpha", settings.alpha,
+                    "Smoothing exponent; else smoothquant takes the best of some for each input, others 0.5")
+        ->check(CLI::Range(0.0, 1.0));
+    command.add_option("--rank", settings.rank, "Directions of the residual stream that QUAD keeps in float")
+        ->check(CLI::PositiveNumber);
+    command
+        .add_option("--rotation", settings.reach,
+                    "full, or blocks: Hadamard transforms of an input over blocks of a power of two")
+        ->transform(CLI::CheckedTransformer(reaches))
+        ->option_text("{full,blocks}");
+}
+
 CLI::App* add_eval(CLI::App& app, program::eval_options& options) {
     CLI::App* command = app.add_subcommand("eval", "Perplexity, KL divergence, size and speed of recipes");
     command->add_option("--model", options.model, "toy, toy-gelu, FILE.gguf, FILE.safetensors or a folder");
@@ -58,9 +77,7 @@ CLI::App* add_eval(CLI::App& app, program::eval_options& options) {
     command->add_option("--calib-tokens", options.calibration_tokens, "How much of it is used")
         ->check(CLI::PositiveNumber);
     command->add_option("--seed", options.seed, "Seed of all that is random");
-    command->add_option("--alpha", options.alpha, "Smoothing exponent")->check(CLI::Range(0.0, 1.0));
-    command->add_option("--rank", options.rank, "Directions of the residual stream that QUAD keeps in float")
-        ->check(CLI::PositiveNumber);
+    add_settings(*command, options.settings);
     command->add_option("--embedding-bits", options.embedding_bits, "Embedding and head: 32, 8 or 4")
         ->check(CLI::IsMember({32, 8, 4}));
     command->add_option("--kv-bits", options.kv_bits, "Keys and values in the cache: 8, 4, or 16 for as they are")
@@ -86,9 +103,7 @@ CLI::App* add_quantize(CLI::App& app, program::quantize_options& options) {
     command->add_option("--calib", options.calibration, "Calibration text, where the recipe needs one");
     command->add_option("--calib-tokens", options.calibration_tokens, "How much of it is used")
         ->check(CLI::PositiveNumber);
-    command->add_option("--alpha", options.alpha, "Smoothing exponent")->check(CLI::Range(0.0, 1.0));
-    command->add_option("--rank", options.rank, "Directions of the residual stream that QUAD keeps in float")
-        ->check(CLI::PositiveNumber);
+    add_settings(*command, options.settings);
     command->add_option("--embedding-bits", options.embedding_bits, "Embedding and head: 32, 8 or 4")
         ->check(CLI::IsMember({32, 8, 4}));
     command->add_option("--kv-bits", options.kv_bits, "Keys and values in the cache: 8, 4, or 16 for as they are")
@@ -191,9 +206,7 @@ CLI::App* add_tune(CLI::App& app, program::tune_options& options) {
     command->add_flag("--codes", options.codes, "Tune the codes too, and the scales of every group");
     command->add_option("--rate", options.rate, "Learning rate, relative to the size of what is tuned")
         ->check(CLI::PositiveNumber);
-    command->add_option("--rank", options.rank, "Directions of the residual stream that QUAD keeps in float")
-        ->check(CLI::PositiveNumber);
-    command->add_option("--alpha", options.alpha, "Smoothing exponent")->check(CLI::Range(0.0, 1.0));
+    add_settings(*command, options.settings);
     add_common(*command, options.common);
     return command;
 }

@@ -19,8 +19,7 @@ namespace program {
 namespace {
 
 result<job> job_of(const quantize_options& options) {
-    return options.plan.empty() ? job::from_name(options.recipe, {.alpha = options.alpha, .rank = options.rank})
-                                : job::from_plan_file(options.plan);
+    return options.plan.empty() ? job::from_name(options.recipe, options.settings) : job::from_plan_file(options.plan);
 }
 
 /// What contradicts itself in the options: the line for misuse(), or nothing.

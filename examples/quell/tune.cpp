@@ -128,8 +128,7 @@ int tune(const tune_options& options) {
     }
     std::optional<job> how;
     if (!*own) {
-        auto found = job::from_name(std::string(quell::quant::without_tuning(options.recipe)),
-                                    {.alpha = options.alpha, .rank = options.rank});
+        auto found = job::from_name(std::string(quell::quant::without_tuning(options.recipe)), options.settings);
         if (!found) {
             return found.error().code == errc::not_found ? misuse(found.error().message) : fail(found.error());
         }

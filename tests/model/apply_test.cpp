@@ -20,8 +20,9 @@ namespace {
 using namespace quell;
 using namespace quell::model;
 
+/// Smoothing everywhere by one half.
 quant::recipe recipe(std::string_view name) {
-    return *quant::find_recipe(name);
+    return *quant::find_recipe(name, {.alpha = 0.5F});
 }
 
 quantized_model applied(fake_engine& engine, const quant::recipe& how, const apply_options& options = {}) {
@@ -74,6 +75,7 @@ TEST(Apply, SmoothingBeatsRoundingAlone) {
     fake_engine engine;
     const double plain = error_of(engine, recipe("rtn-w8a8"));
     EXPECT_LT(error_of(engine, recipe("smoothquant-w8a8")), 0.2 * plain);
+    EXPECT_LT(error_of(engine, *quant::find_recipe("smoothquant-w8a8")), 0.2 * plain);  // and looked for
     EXPECT_LT(plain, 0.2);
     quant::recipe online = recipe("smoothquant-w8a8");
     online.transforms[0].inputs = quant::input_choice::all;
@@ -83,7 +85,7 @@ TEST(Apply, SmoothingBeatsRoundingAlone) {
 TEST(Apply, EveryRecipeRuns) {
     fake_engine engine;
     for (const std::string_view name : quant::recipe_names()) {
-        const quant::recipe how = recipe(name);
+        const quant::recipe how = *quant::find_recipe(name);
         if (!how.rotates_stream && !how.allocation) {       // this engine lends no embedding and no head
             const bool is_blind = name.starts_with("hqq");  // small weights of large channels need a code for 0
             const bool is_coarse = is_blind || name.find("w4a4") != name.npos || how.weights.bits == 1;

@@ -18,7 +18,7 @@ using namespace quell;
 using namespace quell::model;
 
 plan plan_for(const graph& g, std::string_view recipe) {
-    return *make_plan(g, *quant::find_recipe(recipe));
+    return *make_plan(g, *quant::find_recipe(recipe, {.alpha = 0.5F}));
 }
 
 std::string replaced(std::string text, std::string_view from, std::string_view to) {
@@ -57,7 +57,7 @@ TEST(Plan, PutsOnlineWhatCannotBeFolded) {
     fake_engine engine;
     engine.graph.inputs[2].producer = "blk.0.attn_norm";  // one norm feeds both
     engine.graph.sites[5].storage = engine.graph.sites[3].storage;
-    quant::recipe recipe = *quant::find_recipe("smoothquant-w8a8");
+    quant::recipe recipe = *quant::find_recipe("smoothquant-w8a8", {.alpha = 0.5F});
     recipe.transforms[0].inputs = quant::input_choice::all;
     const plan decided = *make_plan(engine.graph, recipe);
     EXPECT_EQ(decided.inputs[0].target, scale_target::online);
@@ -72,7 +72,7 @@ TEST(Plan, PutsOnlineWhatCannotBeFolded) {
 TEST(Plan, PutsOnlineAProductWhoseLinearFeedsOthers) {
     fake_engine engine;
     engine.graph.inputs[1].producer = "blk.0.attn_norm";
-    quant::recipe recipe = *quant::find_recipe("smoothquant-w8a8");
+    quant::recipe recipe = *quant::find_recipe("smoothquant-w8a8", {.alpha = 0.5F});
     recipe.transforms[0].inputs = quant::input_choice::all;
     const plan decided = *make_plan(engine.graph, recipe);
     EXPECT_EQ(decided.inputs[1].target, scale_target::online);
@@ -201,7 +201,8 @@ TEST(PlanJson, NamesWhatItDoesNotUnderstand) {
               "p.json.sites[0].activations: unknown key 'clop'; known are bits, reach, clip, static_scale, "
               "at_run_time");
     EXPECT_EQ(message(R"("kind": "smooth")", R"("kind": "spin")"),
-              "p.json.inputs[0].transform.kind: expected one of none, smooth, rotate, smooth+rotate, balance+rotate, "
+              "p.json.inputs[0].transform.kind: expected one of none, smooth, rotate, smooth+rotate, balance, "
+              "balance+rotate, "
               "activation-scale, found \"spin\"");
     EXPECT_EQ(message(R"("target": "gain")", R"("target": "loss")"),
               "p.json.inputs[0].target: expected one of none, gain, producer, stream, online, found \"loss\"");

@@ -38,7 +38,7 @@ TEST(MakeLinearByType, EqualsTheRecipeOfTheSamePolicies) {
     const auto smoothed = make_linear(smoothed_rounding{.transform = {.alpha = 0.5F}}, rows, w.view(), {}, x.view());
     ASSERT_TRUE(smoothed);
     EXPECT_FALSE(smoothed->online().scale.empty());
-    expect_same(*make_linear(*find_recipe("smoothquant-w8a8"), w.view(), {}, x.view()), *smoothed);
+    expect_same(*make_linear(*find_recipe("smoothquant-w8a8", {.alpha = 0.5F}), w.view(), {}, x.view()), *smoothed);
     const linear_form fixed{.weights = rows.weights, .activations = {.reach = granularity::tensor}};
     using measured_rounding = quantizer<stats::absmax, no_detector, no_transform, rounding::rtn, panels>;
     const auto still = make_linear(measured_rounding{}, fixed, w.view(), {}, x.view());

@@ -172,8 +172,35 @@ TEST(Recipes, TakeAlpha) {
     const auto found = find_recipe("smoothquant-w8a8", {.alpha = 0.85F});
     ASSERT_TRUE(found);
     EXPECT_EQ(std::get<smooth>(found->transforms.at(0).transforms.at(0).policy).alpha, 0.85F);
+    const auto looking = find_recipe("smoothquant-w8a8");
+    EXPECT_EQ(looking->transforms.at(0).transforms.size(), 7U);  // scales by energy, by maxima, and none
+    EXPECT_TRUE(looking->needs_calibration());
     EXPECT_EQ(find_recipe("smoothquant-w8a8", {.alpha = 1.5F}).error().code, errc::bad_value);
     EXPECT_EQ(find_recipe("smoothquant-w8a8", {.alpha = NAN}).error().code, errc::bad_value);
+}
+
+transforms::rotation reach_of(const any_transform& one) {
+    return std::visit(
+        [](const auto& policy) {
+            if constexpr (requires { policy.reach; }) {
+                return policy.reach;
+            } else {
+                return transforms::rotation::none;
+            }
+        },
+        one.policy);
+}
+
+TEST(Recipes, TakeTheReachOfRotations) {
+    for (const char* name : {"quarot-w4a4", "smoothrot-w4a4", "hybrid-w4a4", "auto-transform-w4a4", "quad-w4a4"}) {
+        const auto found = find_recipe(name, {.reach = transforms::rotation::blocks});
+        for (const input_rule& rule : found->transforms) {
+            for (const any_transform& one : rule.transforms) {
+                EXPECT_EQ(reach_of(one), one.rotates() ? transforms::rotation::blocks : transforms::rotation::none)
+                    << name;
+            }
+        }
+    }
 }
 
 double output_error(const recipe& how, const matrix<float>& w, const matrix<float>& x) {

@@ -29,7 +29,7 @@ template <typename Visit, typename Policy>
 void options(Visit&, Policy&) {}  // a policy without options
 
 template <typename Visit, typename Policy>
-requires(std::same_as<std::remove_const_t<Policy>, smooth> ||
+requires(std::same_as<std::remove_const_t<Policy>, smooth> || std::same_as<std::remove_const_t<Policy>, balance> ||
          std::same_as<std::remove_const_t<Policy>, activation_scale>) void options(Visit& visit, Policy& policy) {
     visit("alpha", policy.alpha);
 }

@@ -106,7 +106,7 @@ template <typename... Policies>
 }  // namespace detail
 
 struct any_transform {
-    std::variant<no_transform, smooth, rotate, smooth_rotate, balance_rotate, activation_scale> policy;
+    std::variant<no_transform, smooth, rotate, smooth_rotate, balance, balance_rotate, activation_scale> policy;
 
     [[nodiscard]] std::string_view name() const { return detail::name_of(policy); }
     /// Whether the change has divisors, and whether it has a rotation.

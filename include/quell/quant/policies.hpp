@@ -103,15 +103,15 @@ struct smooth_rotate {
     }
 };
 
-/// Scales that balance the energy of activations and weights, then the rotation for which they are the best.
+/// Scales that balance the energy of activations and weights. A massive token counts no more than any other, where it
+/// alone would rule maxima.
 ///
-/// Source   Ours; transforms/smooth.hpp.
-struct balance_rotate {
-    static constexpr std::string_view name = "balance+rotate";
+/// Source   Ours; transforms/smooth.hpp. Channels that the detector left out keep scale 1.
+struct balance {
+    static constexpr std::string_view name = "balance";
     using statistics = stats::token_energy;
 
     float alpha = 0.5F;
-    transforms::rotation reach = transforms::rotation::full;
 
     [[nodiscard]] input_change prepare(const statistics& seen, const channel_set& channels,
                                        weight_views weights) const {
@@ -119,8 +119,25 @@ struct balance_rotate {
         for (std::size_t j = 0; j < divisors.size(); ++j) {
             divisors[j] = channels.contains(j) ? divisors[j] : 1.0F;
         }
-        return {.divisors = std::move(divisors),
-                .rotation = rotate{.reach = reach}.prepare(seen, channels, weights).rotation};
+        return {.divisors = std::move(divisors), .rotation = {}};
+    }
+};
+
+/// Balances, then takes the rotation for which those scales are the best.
+///
+/// Source   Ours; transforms/smooth.hpp.
+struct balance_rotate {
+    static constexpr std::string_view name = "balance+rotate";
+    using statistics = balance::statistics;
+
+    float alpha = 0.5F;
+    transforms::rotation reach = transforms::rotation::full;
+
+    [[nodiscard]] input_change prepare(const statistics& seen, const channel_set& channels,
+                                       weight_views weights) const {
+        input_change change = balance{.alpha = alpha}.prepare(seen, channels, weights);
+        change.rotation = rotate{.reach = reach}.prepare(seen, channels, weights).rotation;
+        return change;
     }
 };
 

@@ -10,6 +10,7 @@
 #include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/allocation_rule.hpp"
 #include "quell/quant/any_quantizer.hpp"
+#include "quell/quant/recipe_options.hpp"
 #include "quell/quant/tuning_rule.hpp"
 #include "quell/rounding/propagated_target.hpp"
 
@@ -76,11 +77,6 @@ inline constexpr tuning_rule default_tuning{.steps = 40, .sequences = 1, .length
 inline constexpr tuning_rule default_training{
     .steps = 100, .sequences = 1, .length = 512, .rate = 2.5e-3, .codes = true};
 
-struct recipe_options {
-    float alpha = 0.5F;     ///< how much of an outlier moves into the weights, in 0 ... 1
-    std::size_t rank = 16;  ///< leading directions of the residual stream that stay in float
-};
-
 namespace detail {
 
 inline constexpr scheme int8_rows{.bits = 8, .reach = granularity::channel};
@@ -117,26 +113,42 @@ inline recipe with_gptq(recipe base) {
     return base;
 }
 
+inline constexpr float usual_alpha = 0.5F;
+
 inline recipe smoothed(recipe base, const recipe_options& o) {
-    base.transforms = {{{{smooth{.alpha = o.alpha}}}, input_choice::norm_fed}};
+    if (o.alpha) {
+        base.transforms = {{{{smooth{.alpha = *o.alpha}}}, input_choice::norm_fed}};
+        return base;
+    }
+    base.transforms = {{{{balance{}},
+                         {balance{.alpha = 0.4F}},
+                         {balance{.alpha = 0.6F}},
+                         {smooth{}},
+                         {smooth{.alpha = 0.7F}},
+                         {smooth{.alpha = 0.85F}},
+                         {no_transform{}}},
+                        input_choice::all}};
     return base;
 }
 
-inline recipe rotated(recipe base) {
+inline recipe rotated(recipe base, const recipe_options& o) {
     base.rotates_stream = true;
-    base.transforms = {{{{rotate{}}}, input_choice::all}};
+    base.transforms = {{{{rotate{.reach = o.reach}}}, input_choice::all}};
     return base;
 }
 
 inline recipe smoothed_and_rotated(recipe base, const recipe_options& o) {
-    base = rotated(std::move(base));
-    base.transforms.insert(base.transforms.begin(), {{{smooth_rotate{.alpha = o.alpha}}}, input_choice::product_fed});
+    base = rotated(std::move(base), o);
+    base.transforms.insert(
+        base.transforms.begin(),
+        {{{smooth_rotate{.alpha = o.alpha.value_or(usual_alpha), .reach = o.reach}}}, input_choice::product_fed});
     return base;
 }
 
 /// Scaled and rotated everywhere, the scales by energy, which massive tokens cannot rule.
 inline recipe hybrid(recipe base, const recipe_options& o) {
-    base.transforms = {{{{balance_rotate{.alpha = o.alpha}}}, input_choice::all}};
+    base.transforms = {
+        {{{balance_rotate{.alpha = o.alpha.value_or(usual_alpha), .reach = o.reach}}}, input_choice::all}};
     return base;
 }
 
@@ -170,12 +182,13 @@ inline recipe tuned(recipe base, const tuning_rule& rule = default_tuning) {
 
 /// The best of none, smooth, rotate and both, with the scales of the paper and with ours.
 inline recipe chosen(recipe base, const recipe_options& o) {
-    base.transforms = {{{{balance_rotate{}},
-                         {balance_rotate{.alpha = 0.4F}},
-                         {balance_rotate{.alpha = 0.6F}},
-                         {smooth_rotate{.alpha = o.alpha}},
-                         {rotate{}},
-                         {smooth{.alpha = o.alpha}},
+    const float alpha = o.alpha.value_or(usual_alpha);
+    base.transforms = {{{{balance_rotate{.reach = o.reach}},
+                         {balance_rotate{.alpha = 0.4F, .reach = o.reach}},
+                         {balance_rotate{.alpha = 0.6F, .reach = o.reach}},
+                         {smooth_rotate{.alpha = alpha, .reach = o.reach}},
+                         {rotate{.reach = o.reach}},
+                         {smooth{.alpha = alpha}},
                          {no_transform{}}},
                         input_choice::all}};
     return base;
@@ -274,7 +287,7 @@ inline constexpr named_recipe all_recipes[] = {
     {"smoothquant-w8a8", [](const recipe_options& o) { return smoothed(searched(int8_rows, {}), o); }},
     {"smoothquant-static-w8a8", [](const recipe_options& o) { return smoothed(searched(int8_rows, int8_static), o); }},
     {"smoothquant-w4a4", [](const recipe_options& o) { return smoothed(searched(int4_rows, int4_tokens), o); }},
-    {"quarot-w4a4", [](const recipe_options&) { return with_gptq(rotated(searched(int4_rows, int4_tokens))); }},
+    {"quarot-w4a4", [](const recipe_options& o) { return with_gptq(rotated(searched(int4_rows, int4_tokens), o)); }},
     {"smoothrot-w4a4",
      [](const recipe_options& o) { return with_gptq(smoothed_and_rotated(searched(int4_rows, int4_tokens), o)); }},
     {"hybrid-w4a4", [](const recipe_options& o) { return with_gptq(hybrid(searched(int4_rows, int4_fitted), o)); }},
@@ -507,8 +520,8 @@ namespace detail {
 ///
 /// Errors   errc::not_found, with the names that exist; errc::bad_value for an option out of range.
 [[nodiscard]] inline result<recipe> find_recipe(std::string_view name, const recipe_options& options = {}) {
-    if (!(options.alpha >= 0.0F && options.alpha <= 1.0F)) {
-        return error{errc::bad_value, "alpha " + std::to_string(options.alpha) + " is not in 0 ... 1"};
+    if (options.alpha && !(*options.alpha >= 0.0F && *options.alpha <= 1.0F)) {
+        return error{errc::bad_value, "alpha " + std::to_string(*options.alpha) + " is not in 0 ... 1"};
     }
     auto found = detail::any_named(name, options);
     found = found ? std::move(found) : detail::propagated_named(name, options);
