@@ -5,9 +5,11 @@
 #pragma once
 
 #include "quell/core/executor.hpp"
+#include "quell/core/graph.hpp"
 #include "quell/core/matrix.hpp"
 #include "quell/core/result.hpp"
 #include "quell/model/engine.hpp"
+#include "transformer/graph.hpp"
 #include "transformer/model.hpp"
 #include "transformer/prefix_cache.hpp"
 #include "transformer/session.hpp"
@@ -16,11 +18,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
-#include <string>
+#include <utility>
 #include <vector>
 
 namespace program {
@@ -34,10 +35,11 @@ public:
           ids_(ids.begin(), ids.end()),
           window_(std::clamp<std::size_t>(context, 1, 512)),
           threads_(threads),
+          graph_(transformer::make_graph(m.shape)),
           run_(m, threads, window_, prefix) {}
 
     quell::result<void> pass(std::size_t layer, std::span<const quell::model::trial_weight> instead,
-                             const quell::model::paired_observer& see) {
+                             const quell::model::paired_look& look) {
         if (ids_.empty()) {
             return quell::error{quell::errc::bad_value, "calibration: there is no text to run"};
         }
@@ -46,50 +48,79 @@ public:
         }
         QUELL_EXPECTS(layer == layer_, "layers in their order");
         const std::optional<transformer::block> rounded = trial_block(network_, layer, instead, threads_);
-        for (std::size_t first = 0; first < ids_.size(); first += window_) {
-            const std::size_t rows = std::min(window_, ids_.size() - first);
-            see ? show(layer, first, rows, rounded, see) : move_on(layer, first, rows, rounded);
+        instead_ = instead;
+        if (!look.see || half::feed_forward == transformer::session::half_of(look.input)) {
+            move_on(half::attention, rounded);
         }
-        layer_ += see ? 0 : 1;
+        if (look.see) {
+            show(look, rounded);
+        } else {
+            move_on(half::feed_forward, rounded);
+        }
         return {};
     }
 
 private:
+    using half = transformer::session::half;
+
     void start() {
         exact_ = {ids_.size(), network_.shape.width};
         run_.embed(ids_, exact_.view());
         rounded_ = quell::matrix<float>::copy_of(exact_.view());
         layer_ = 0;
+        next_ = half::attention;
     }
 
     [[nodiscard]] static const transformer::block* pointer(const std::optional<transformer::block>& b) {
         return b ? &*b : nullptr;
     }
 
-    void run(std::size_t layer, quell::matrix_view<float> stream, const transformer::block* instead) {
-        quell::matrix<float> out(stream.rows(), stream.cols());
-        run_.run_blocks(layer, layer + 1, stream, out.view(), instead);
+    template <typename F>
+    void for_each_window(F f) {
+        for (std::size_t first = 0; first < ids_.size(); first += window_) {
+            f(first, std::min(window_, ids_.size() - first));
+        }
     }
 
-    void show(std::size_t layer, std::size_t first, std::size_t rows, const std::optional<transformer::block>& rounded,
-              const quell::model::paired_observer& see) {
-        std::map<std::size_t, quell::matrix<float>> before;
-        quell::matrix<float> stream = quell::matrix<float>::copy_of(window(exact_, first, rows));
-        run_.observe([&](std::size_t input, quell::matrix_view<const float> x) {
-            before.insert_or_assign(input, quell::matrix<float>::copy_of(x));
+    void show(const quell::model::paired_look& look, const std::optional<transformer::block>& rounded) {
+        for_each_window([&](std::size_t first, std::size_t rows) {
+            quell::matrix<float> before;
+            run_.observe([&](std::size_t input, quell::matrix_view<const float> x) {
+                before = input == look.input ? quell::matrix<float>::copy_of(x) : std::move(before);
+            });
+            run_.run_to(look.input, window(exact_, first, rows));
+            run_.observe([&](std::size_t input, quell::matrix_view<const float> x) {
+                input == look.input ? look.see(before.view(), x) : void();
+            });
+            as_rounded([&] { run_.run_to(look.input, window(rounded_, first, rows), pointer(rounded)); });
+            run_.observe({});
         });
-        run(layer, stream.view(), nullptr);
-        stream = quell::matrix<float>::copy_of(window(rounded_, first, rows));
-        run_.observe(
-            [&](std::size_t input, quell::matrix_view<const float> x) { see(input, before[input].view(), x); });
-        run(layer, stream.view(), pointer(rounded));
-        run_.observe({});
     }
 
-    void move_on(std::size_t layer, std::size_t first, std::size_t rows,
-                 const std::optional<transformer::block>& rounded) {
-        run(layer, window(exact_, first, rows), nullptr);
-        run(layer, window(rounded_, first, rows), pointer(rounded));
+    /// Both streams go behind this half, unless they are there.
+    void move_on(half which, const std::optional<transformer::block>& rounded) {
+        if (next_ != which) {
+            return;
+        }
+        for_each_window([&](std::size_t first, std::size_t rows) {
+            run_.run_half(layer_, which, window(exact_, first, rows));
+            as_rounded([&] { run_.run_half(layer_, which, window(rounded_, first, rows), pointer(rounded)); });
+        });
+        layer_ += which == half::feed_forward ? 1 : 0;
+        next_ = which == half::attention ? half::feed_forward : half::attention;
+    }
+
+    /// Runs with the inputs of the new linears rounded as they do.
+    template <typename F>
+    void as_rounded(F run) {
+        run_.rewrite([this](std::size_t input, quell::matrix_view<float> x) {
+            const auto reader = std::find_if(instead_.begin(), instead_.end(), [&](const auto& t) {
+                return graph_.sites[t.site].input == input && t.round_input;
+            });
+            reader != instead_.end() ? reader->round_input(x) : void();
+        });
+        run();
+        run_.rewrite({});
     }
 
     [[nodiscard]] static quell::matrix_view<float> window(quell::matrix<float>& all, std::size_t first,
@@ -101,10 +132,13 @@ private:
     std::vector<std::int32_t> ids_;
     std::size_t window_;
     quell::executor threads_;
+    quell::graph graph_;
     transformer::session run_;
-    quell::matrix<float> exact_;    ///< the residual stream in front of layer_, of the float model
+    std::span<const quell::model::trial_weight> instead_;  ///< during a pass
+    quell::matrix<float> exact_;    ///< the residual stream in front of half `next_` of layer_, of the float model
     quell::matrix<float> rounded_;  ///< and of the copy
     std::size_t layer_ = ~std::size_t{0};
+    half next_ = half::attention;
 };
 
 /// Lends `engine` its callback `propagate`. The model must outlive the engine; the text is copied.
@@ -113,7 +147,7 @@ inline void lend_propagation(quell::model::engine& engine, const transformer::mo
                              const transformer::prefix_ptr& prefix) {
     const auto text = std::make_shared<propagating_text>(m, ids, context, threads, prefix);
     engine.propagate = [text](std::size_t layer, std::span<const quell::model::trial_weight> instead,
-                              const quell::model::paired_observer& see) { return text->pass(layer, instead, see); };
+                              const quell::model::paired_look& look) { return text->pass(layer, instead, look); };
 }
 
 }  // namespace program

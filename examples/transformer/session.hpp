@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -97,12 +98,38 @@ public:
     /// Shapes   both [at most 512 tokens, width].
     void run_blocks(std::size_t first, std::size_t last, quell::matrix_view<float> stream,
                     quell::matrix_view<float> out, const block* instead = nullptr) {
-        QUELL_EXPECTS(stream.rows() <= std::min(rows_at_once, capacity() - position_), "rows that fit");
-        reserve(stream.rows());
-        trial_ = instead;
-        trial_layer_ = first;
+        begin_trial(stream.rows(), first, instead);
         pass(first, last, stream, out);
         trial_ = nullptr;
+    }
+
+    enum class half : std::uint8_t { attention, feed_forward };
+
+    /// Half of a block, for trials, or of the one that stands `instead` in its place: the residual stream takes what
+    /// it adds.
+    void run_half(std::size_t layer, half which, quell::matrix_view<float> stream, const block* instead = nullptr) {
+        const quell::matrix_view<float> delta = begin_trial(stream.rows(), layer, instead);
+        compute(layer, which, stream, delta);
+        for_row_ranges(threads_, stream.rows(), [&](std::size_t first, std::size_t last) {
+            for (std::size_t r = first; r < last; ++r) {
+                std::transform(stream.row(r).begin(), stream.row(r).end(), delta.row(r).begin(), stream.row(r).begin(),
+                               std::plus<>());
+            }
+        });
+        trial_ = nullptr;
+    }
+
+    /// The same as far as one of the inputs of make_graph(config), which its observer sees.
+    void run_to(std::size_t input, quell::matrix_view<const float> stream, const block* instead = nullptr) {
+        const std::size_t layer = input / inputs_per_block;
+        stop_ = input;
+        compute(layer, half_of(input), stream, begin_trial(stream.rows(), layer, instead));
+        stop_.reset();
+        trial_ = nullptr;
+    }
+
+    [[nodiscard]] static half half_of(std::size_t input) {
+        return input % inputs_per_block < inputs_per_block / 2 ? half::attention : half::feed_forward;
     }
 
     /// The rows of the embedding, where the residual stream starts.
@@ -116,6 +143,11 @@ public:
     }
 
     void observe(observer o) { observer_ = std::move(o); }
+
+    /// Changes what enters the linears, behind the observer.
+    void rewrite(std::function<void(std::size_t input, quell::matrix_view<float> x)> change) {
+        rewriter_ = std::move(change);
+    }
 
     /// Keys and values of the text so far, as the prefix of other texts. `ids`: its tokens.
     /// Requires a session without a prefix, whose cache is in floats.
@@ -134,6 +166,7 @@ public:
 
 private:
     static constexpr std::size_t rows_at_once = 512;  ///< bounds the memory for activations, changes no bit
+    static constexpr std::size_t inputs_per_block = 4;
 
     /// The activations between the linears; each is [rows, its width].
     struct activations {
@@ -253,32 +286,55 @@ private:
         }
     }
 
+    /// Room for what a half adds to the stream.
+    quell::matrix_view<float> begin_trial(std::size_t rows, std::size_t layer, const block* instead) {
+        QUELL_EXPECTS(rows <= std::min(rows_at_once, capacity() - position_), "rows that fit");
+        reserve(rows);
+        trial_ = instead;
+        trial_layer_ = layer;
+        return first_rows(act_.delta, rows);
+    }
+
+    void compute(std::size_t layer, half which, quell::matrix_view<const float> stream,
+                 quell::matrix_view<float> delta) {
+        const quell::matrix_view<float> normed = first_rows(act_.normed, stream.rows());
+        const bool attends = which == half::attention;
+        const block& b = block_at(layer);
+        rms_norm(stream, attends ? b.attn_norm : b.ffn_norm, network_.shape.norm_eps, normed, threads_);
+        attends ? attend(layer, normed, delta) : feed_forward(layer, normed, delta);
+    }
+
     [[nodiscard]] const block& block_at(std::size_t layer) const {
         return trial_ != nullptr && layer == trial_layer_ ? *trial_ : network_.blocks[layer];
     }
 
     /// delta = o(attention(q, k, v)) of normed x.
-    void attend(std::size_t layer, quell::matrix_view<const float> x, quell::matrix_view<float> delta) {
+    void attend(std::size_t layer, quell::matrix_view<float> x, quell::matrix_view<float> delta) {
         const block& b = block_at(layer);
         const quell::matrix_view<float> q = first_rows(act_.q, x.rows());
         const quell::matrix_view<float> k = first_rows(act_.k, x.rows());
         const quell::matrix_view<float> v = first_rows(act_.v, x.rows());
         const quell::matrix_view<float> attended = first_rows(act_.attended, x.rows());
-        seen(4 * layer, x);
+        if (!enter(inputs_per_block * layer, x)) {
+            return;
+        }
         const quell::quant::linear_call calls[] = {{&b.q, q}, {&b.k, k}, {&b.v, v}};
         quell::quant::forward_shared(calls, x, workspace_, threads_);
         const std::size_t position = prefix_tokens_ + position_;
         rotate_and_store(network_.shape, rope_, layer, position, q, k, v, mixing_, cache_, threads_);
         attention_.run(cache_, layer, position, q, attended, threads_);
-        seen(4 * layer + 1, attended);
-        quell::quant::forward(b.o, attended, delta, workspace_, threads_);
+        if (enter(inputs_per_block * layer + 1, attended)) {
+            quell::quant::forward(b.o, attended, delta, workspace_, threads_);
+        }
     }
 
     /// delta = down(activation(gate, up)) of normed x.
-    void feed_forward(std::size_t layer, quell::matrix_view<const float> x, quell::matrix_view<float> delta) {
+    void feed_forward(std::size_t layer, quell::matrix_view<float> x, quell::matrix_view<float> delta) {
         const block& b = block_at(layer);
         const quell::matrix_view<float> up = first_rows(act_.up, x.rows());
-        seen(4 * layer + 2, x);
+        if (!enter(inputs_per_block * layer + 2, x)) {
+            return;
+        }
         if (b.gate) {
             const quell::matrix_view<float> gate = first_rows(act_.gate, x.rows());
             const quell::quant::linear_call calls[] = {{&*b.gate, gate}, {&b.up, up}};
@@ -288,14 +344,20 @@ private:
             quell::quant::forward(b.up, x, up, workspace_, threads_);
             apply_gelu(up, network_.shape.gelu, threads_);
         }
-        seen(4 * layer + 3, up);
-        quell::quant::forward(b.down, up, delta, workspace_, threads_);
+        if (enter(inputs_per_block * layer + 3, up)) {
+            quell::quant::forward(b.down, up, delta, workspace_, threads_);
+        }
     }
 
-    void seen(std::size_t input, quell::matrix_view<const float> x) const {
+    /// In front of the linears that read this input; whether the run goes on behind it.
+    [[nodiscard]] bool enter(std::size_t input, quell::matrix_view<float> x) const {
         if (observer_) {
             observer_(input, x);
         }
+        if (rewriter_ && stop_ != input) {
+            rewriter_(input, x);
+        }
+        return stop_ != input;
     }
 
     static quell::matrix_view<float> first_rows(quell::matrix<float>& m, std::size_t rows) {
@@ -313,7 +375,9 @@ private:
     quell::matrix<float> hidden_;
     quell::buffer<std::byte> workspace_;
     observer observer_;
-    const block* trial_ = nullptr;  ///< in the place of the block of trial_layer_
+    std::function<void(std::size_t, quell::matrix_view<float>)> rewriter_;
+    std::optional<std::size_t> stop_;  ///< the input at which a run ends
+    const block* trial_ = nullptr;     ///< in the place of the block of trial_layer_
     std::size_t trial_layer_ = 0;
     std::size_t position_ = 0;
     std::size_t last_rows_ = 0;

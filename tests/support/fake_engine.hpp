@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -55,14 +56,22 @@ public:
                     return {};
                 },
                 .propagate = [this](std::size_t layer, std::span<const quell::model::trial_weight> trial,
-                                    const quell::model::paired_observer& see) -> quell::result<void> {
-                    propagate(layer, trial, see);
+                                    const quell::model::paired_look& look) -> quell::result<void> {
+                    propagate(layer, trial, look);
                     return {};
                 }};
     }
 
     /// What propagate() was given for each site and keeps; empty: nothing yet.
     std::vector<quell::matrix<float>> kept = {};
+    /// What it was given for each input, and what that made of rows_for(it).
+    std::map<std::size_t, std::function<void(quell::matrix_view<float>)>> kept_rounding = {};
+    std::map<std::size_t, quell::matrix<float>> rounded_rows = {};
+    [[nodiscard]] quell::matrix<float> rows_for(std::size_t input) const {
+        return random_matrix(20, graph.inputs[input].features, 77);
+    }
+
+    using input_rewriter = std::function<void(std::size_t input, quell::matrix_view<float> x)>;
 
     [[nodiscard]] std::vector<quell::quant::linear> with_trial(
         std::span<const quell::model::trial_weight> trial) const {
@@ -84,17 +93,23 @@ public:
     /// The output of the network with these linears, and with these norm gains where they are given.
     [[nodiscard]] quell::matrix<float> run(const std::vector<quell::quant::linear>& linears,
                                            const std::map<std::string, quell::buffer<float>>& changed_gains = {},
-                                           const quell::model::input_observer& see = {}) const {
+                                           const quell::model::input_observer& see = {},
+                                           const input_rewriter& rewrite = {}) const {
+        const auto enter = [&](std::size_t input, quell::matrix<float> rows) {
+            see ? see(input, rows.view()) : void();
+            rewrite ? rewrite(input, rows.view()) : void();
+            return rows;
+        };
         quell::matrix<float> x = quell::matrix<float>::copy_of(input_.view());
         for (std::size_t b = 0; b < blocks; ++b) {
             const std::size_t s = b * sites_per_block;
             const std::string name = "blk." + std::to_string(b) + ".";
-            const auto normed = normalize(x, gain_of(name + "attn_norm", changed_gains));
-            const auto q = forward(linears[s], normed, 3 * b, see);
+            const auto normed = enter(3 * b, normalize(x, gain_of(name + "attn_norm", changed_gains)));
+            const auto q = forward(linears[s], normed);
             const auto k = forward(linears[s + 1], normed);
-            add(x, forward(linears[s + 2], multiply(q, k), 3 * b + 1, see));
-            const auto second = normalize(x, gain_of(name + "ffn_norm", changed_gains));
-            const auto gate = forward(linears[s + 3], second, 3 * b + 2, see);
+            add(x, forward(linears[s + 2], enter(3 * b + 1, multiply(q, k))));
+            const auto second = enter(3 * b + 2, normalize(x, gain_of(name + "ffn_norm", changed_gains)));
+            const auto gate = forward(linears[s + 3], second);
             const auto up = forward(linears[s + 4], second);
             quell::matrix<float> product = multiply(gate, up);
             add(x, project(product));
@@ -104,16 +119,23 @@ public:
 
 private:
     void propagate(std::size_t layer, std::span<const quell::model::trial_weight> trial,
-                   const quell::model::paired_observer& see) {
-        if (layer == 0 && kept.empty()) {
+                   const quell::model::paired_look& look) {
+        if (layer == 0 && trial.empty()) {
+            kept.clear();
+            kept_rounding.clear();
+            rounded_rows.clear();
             for (const quell::matrix<float>& w : weights) {
                 kept.push_back(quell::matrix<float>::copy_of(w.view()));
             }
         }
-        if (!see) {
-            for (const quell::model::trial_weight& t : trial) {
-                kept[t.site] = quell::matrix<float>::copy_of(t.w);
-            }
+        for (const quell::model::trial_weight& t : trial) {
+            kept[t.site] = quell::matrix<float>::copy_of(t.w);
+            const std::size_t input = graph.sites[t.site].input;
+            kept_rounding[input] = t.round_input;
+            rounded_rows[input] = rows_for(input);
+            t.round_input ? t.round_input(rounded_rows[input].view()) : void();
+        }
+        if (!look.see) {
             return;
         }
         std::map<std::size_t, quell::matrix<float>> before;
@@ -124,11 +146,12 @@ private:
         for (std::size_t s = 0; s < kept.size(); ++s) {
             linears.emplace_back(quell::quant::float_linear(kept[s].view(), biases[s]));
         }
-        for (const quell::model::trial_weight& t : trial) {
-            linears[t.site] = quell::quant::float_linear(t.w, biases[t.site]);
-        }
-        (void)run(linears, {}, [&](std::size_t input, quell::matrix_view<const float> x) {
-            input / inputs_per_block == layer ? see(input, before[input].view(), x) : void();
+        const auto see = [&](std::size_t input, quell::matrix_view<const float> x) {
+            input == look.input ? look.see(before[input].view(), x) : void();
+        };
+        (void)run(linears, {}, see, [&](std::size_t input, quell::matrix_view<float> x) {
+            const auto found = kept_rounding.find(input);
+            found != kept_rounding.end() && found->second ? found->second(x) : void();
         });
     }
 
@@ -195,11 +218,7 @@ private:
         return found == changed.end() ? std::span<const float>(gains.at(name)) : std::span<const float>(found->second);
     }
 
-    static quell::matrix<float> forward(const quell::quant::linear& layer, const quell::matrix<float>& x,
-                                        std::size_t input = 0, const quell::model::input_observer& see = {}) {
-        if (see) {
-            see(input, x.view());
-        }
+    static quell::matrix<float> forward(const quell::quant::linear& layer, const quell::matrix<float>& x) {
         quell::matrix<float> y(x.rows(), quell::quant::out_features(layer));
         std::vector<std::byte> workspace(quell::quant::workspace_bytes(layer, x.rows()));
         quell::quant::forward(layer, x.view(), y.view(), workspace);

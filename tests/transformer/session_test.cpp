@@ -16,6 +16,7 @@
 #include <memory>
 #include <new>
 #include <numeric>
+#include <span>
 #include <vector>
 
 // Every allocation of this program is counted: decoding must not make any.
@@ -225,6 +226,60 @@ TEST(Session, ShowsEveryInputOfTheGraphInOrder) {
     std::vector<std::size_t> all(graph.inputs.size());
     std::iota(all.begin(), all.end(), std::size_t{0});
     EXPECT_EQ(seen, all);
+}
+
+/// Hidden rows of the tokens as they enter the blocks.
+quell::matrix<float> embedded(const session& s, const model& network, std::span<const std::int32_t> ids) {
+    quell::matrix<float> stream(ids.size(), network.shape.width);
+    s.embed(ids, stream.view());
+    return stream;
+}
+
+TEST(Session, HalvesOfABlockMakeTheBlock) {
+    const model network = support::network_of(support::random_model(support::small_config()));
+    const auto ids = support::random_ids(20, network.shape.vocab);
+    session s(network, {}, 20);
+    quell::matrix<float> whole = embedded(s, network, ids);
+    quell::matrix<float> halves = quell::matrix<float>::copy_of(whole.view());
+    quell::matrix<float> out(whole.rows(), whole.cols());
+    s.run_blocks(0, 1, whole.view(), out.view());
+    s.run_half(0, session::half::attention, halves.view());
+    s.run_half(0, session::half::feed_forward, halves.view());
+    EXPECT_TRUE(std::equal(whole.elements().begin(), whole.elements().end(), halves.elements().begin()));
+}
+
+TEST(Session, RunsToAnInputAndNoFurther) {
+    const model network = support::network_of(support::random_model(support::small_config()));
+    const auto ids = support::random_ids(20, network.shape.vocab);
+    session s(network, {}, 20);
+    for (std::size_t wanted = 0; wanted < 4; ++wanted) {
+        quell::matrix<float> stream = embedded(s, network, ids);
+        const quell::matrix<float> before = quell::matrix<float>::copy_of(stream.view());
+        std::vector<std::size_t> seen;
+        s.observe([&](std::size_t input, quell::matrix_view<const float>) { seen.push_back(input); });
+        s.run_to(wanted, stream.view());
+        EXPECT_EQ(seen.back(), wanted);
+        EXPECT_EQ(seen.front(), wanted / 2 * 2);
+        EXPECT_TRUE(std::equal(stream.elements().begin(), stream.elements().end(), before.elements().begin()));
+    }
+}
+
+TEST(Session, LinearsReadWhatWasRewritten) {
+    const model network = support::network_of(support::random_model(support::small_config()));
+    const auto ids = support::random_ids(20, network.shape.vocab);
+    session s(network, {}, 20);
+    quell::matrix<float> stream = embedded(s, network, ids);
+    const quell::matrix<float> before = quell::matrix<float>::copy_of(stream.view());
+    s.rewrite([](std::size_t input, quell::matrix_view<float> x) {
+        for (std::size_t r = 0; r < x.rows() && input == 3; ++r) {
+            std::fill(x.row(r).begin(), x.row(r).end(), 0.0F);
+        }
+    });
+    s.run_half(0, session::half::feed_forward, stream.view());
+    EXPECT_TRUE(std::equal(stream.elements().begin(), stream.elements().end(), before.elements().begin()));
+    s.rewrite({});
+    s.run_half(0, session::half::feed_forward, stream.view());
+    EXPECT_FALSE(std::equal(stream.elements().begin(), stream.elements().end(), before.elements().begin()));
 }
 
 TEST(Session, StartsAnewAfterReset) {

@@ -350,7 +350,8 @@ private:
         const std::size_t i = source_.graph.sites[s].input;
         decided.activations = quant::calibrated(decided.activations, records_[i].stats, change);
         const std::size_t rank = rank_of_input(i);
-        QUELL_TRY(const std::optional<matrix<float>> moved, propagated_target(i, w));
+        const input_rounding rounding{decided.activations, rank};
+        QUELL_TRY(const std::optional<matrix<float>> moved, propagated_target(i, w, rounding));
         const matrix_view<const float> target = moved ? moved->view() : w;
         const matrix_view<const float> integer_part = target.block(0, rank, w.rows(), w.cols() - rank);
         QUELL_TRY(
@@ -377,25 +378,27 @@ private:
         }
         report.stored_bytes = report.stored.bytes();
         report.output_error = compare_outputs(s, w, bias, change);
-        return propagation_ ? pass_on(s, target.block(0, 0, w.rows(), rank), rounded, change) : result<void>();
+        return propagation_ ? pass_on(s, target.block(0, 0, w.rows(), rank), rounded, rounding) : result<void>();
     }
 
     /// What the codes of a site behind input i are to stand for, where that is not its weight.
-    result<std::optional<matrix<float>>> propagated_target(std::size_t i, matrix_view<const float> w) {
+    result<std::optional<matrix<float>>> propagated_target(std::size_t i, matrix_view<const float> w,
+                                                           const input_rounding& rounding) {
         if (!propagation_) {
             return std::optional<matrix<float>>();
         }
-        QUELL_TRY_VOID(propagation_->look_at(i, changes_[i]));
+        QUELL_TRY_VOID(propagation_->look_at(i, changes_[i], rounding));
         QUELL_TRY(matrix<float> target, propagation_->target(w));
         return std::optional(std::move(target));
     }
 
-    /// The weight that runs from now on goes into the model that later inputs are seen behind.
+    /// The linear that runs from now on goes into the model that later inputs are seen behind.
     result<void> pass_on(std::size_t s, matrix_view<const float> float_columns, const quant::rounded_weight& rounded,
-                         const quant::input_change& change) {
+                         const input_rounding& rounding) {
+        const quant::input_change& change = changes_[source_.graph.sites[s].input];
         matrix<float> w = side_by_side(matrix<float>::copy_of(float_columns), quant::dequantized(rounded));
         restore(s, w.view(), change);
-        return propagation_->replace(s, std::move(w));
+        return propagation_->replace(s, std::move(w), change, rounding);
     }
 
     /// Takes back what was done to a weight in front of its rounding.

@@ -36,9 +36,12 @@ using token_ids = std::span<const std::int32_t>;
 /// behind all of the graph, inputs.size(), is that of the head.
 using input_observer = std::function<void(std::size_t input, matrix_view<const float> x)>;
 
-/// Called with the rows that enter an input point of the float model and of a rounded one, for the same tokens.
-using paired_observer =
-    std::function<void(std::size_t input, matrix_view<const float> exact, matrix_view<const float> x)>;
+/// An input point of the float model and of a rounded one: `see` is called with the rows that enter it, for the same
+/// tokens, from one thread at a time.
+struct paired_look {
+    std::size_t input = 0;
+    std::function<void(matrix_view<const float> exact, matrix_view<const float> x)> see = {};
+};
 
 /// Other values for the weight of a linear, for a trial.
 ///
@@ -46,6 +49,8 @@ using paired_observer =
 struct trial_weight {
     std::size_t site = 0;  ///< sites.size(): the head, and the embedding where they are tied
     matrix_view<const float> w = {};
+    /// What becomes of the rows [tokens, in] in front of it, the same for all readers of an input; empty: nothing.
+    std::function<void(matrix_view<float>)> round_input = {};
 };
 
 struct engine {
@@ -67,11 +72,11 @@ struct engine {
     /// The mean KL divergence, in nats a token, of the float model from itself with other weights for some linears of
     /// one layer, on some of the calibration data.
     std::function<result<double>(std::span<const trial_weight>)> divergence = {};
-    /// The calibration data on its way through the float model and a copy of it that keeps the weights it was given.
-    /// Runs this layer of both, the copy's with these weights, and shows what enters its inputs in pairs. Without an
-    /// observer the data moves on behind the layer, to the next; layer 0 starts anew.
-    std::function<result<void>(std::size_t layer, std::span<const trial_weight>, const paired_observer&)> propagate =
-        {};
+    /// The calibration data on its way through the float model and a copy of it with other weights. Shows what enters
+    /// one input of this layer in both, the copy's behind these weights of the layer, which it keeps: those of another
+    /// look at the layer are among those of the next. Without `see` the data moves on behind the layer, to the next;
+    /// layer 0 starts anew.
+    std::function<result<void>(std::size_t layer, std::span<const trial_weight>, const paired_look&)> propagate = {};
 };
 
 /// Both ends of a rotated residual stream; they are no longer tied. The gain of the final norm is among the gains.

@@ -11,7 +11,9 @@
 #include "quell/core/views.hpp"
 #include "quell/model/calibrate.hpp"
 #include "quell/model/engine.hpp"
+#include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/concepts.hpp"
+#include "quell/quant/round_activations.hpp"
 #include "quell/rounding/hessian.hpp"
 #include "quell/rounding/propagated_target.hpp"
 #include "quell/rounding/solver.hpp"
@@ -20,6 +22,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -27,28 +30,37 @@
 namespace quell::model {
 inline namespace QUELL_BASELINE {
 
+/// How the linears behind an input round its rows, after the change.
+struct input_rounding {
+    quant::activation_scheme form = {.bits = 32};
+    std::size_t float_features = 0;  ///< leading channels that stay in float
+
+    void apply(matrix_view<float> x, const executor& threads) const {
+        quant::round_activations(x.block(0, float_features, x.rows(), x.cols() - float_features), form, threads);
+    }
+};
+
 /// Follows a model through its layers while they are rounded. The engine must outlive it.
 class propagation {
 public:
     propagation(const engine& source, const rounding::calibration_rule& rule, const executor& threads)
         : source_(source), rule_(rule), threads_(threads) {}
 
-    /// What enters this input, with all weights that were given so far, as it is after the change.
+    /// What enters this input, with all that was given so far, as it is after the change and as the activations of its
+    /// linears are rounded.
     ///
     /// Requires that the linears before it were given, each layer's in the order of the graph.
     /// Errors   errc::not_found where the engine cannot propagate or shows no rows; errc::bad_shape for rows of another
     ///          width; the engine's own.
-    result<void> look_at(std::size_t input, const quant::input_change& change) {
+    result<void> look_at(std::size_t input, const quant::input_change& change, const input_rounding& rounding) {
         if (input_ == input) {
             return {};
         }
         stats::gram gram;
         stats::input_shift shift;
-        QUELL_TRY_VOID(collect(input, gram, shift));
+        QUELL_TRY_VOID(collect(input, change, rounding, gram, shift));
         gram_ = gram.sum(threads_);
         shift_ = shift.sum();
-        change.apply_to_gram(gram_, threads_);
-        change.apply_to_gram(shift_, threads_);
         tokens_ = gram.count();
         memo_.forget();
         input_ = input;
@@ -65,10 +77,11 @@ public:
         return rounding::propagated_target(w, shift_.view(), all, rule_, threads_);
     }
 
-    /// The weight of this site from now on: as the float model would have it, rounded. Behind the last site of a layer
-    /// both models move on.
-    result<void> replace(std::size_t site, matrix<float> rounded) {
-        rounded_.emplace_back(site, std::move(rounded));
+    /// The linear of this site from now on: its weight, as the float model would have it, and what rounds its input.
+    /// Behind the last site of a layer both models move on.
+    result<void> replace(std::size_t site, matrix<float> rounded, const quant::input_change& change,
+                         const input_rounding& rounding) {
+        rounded_.push_back({site, std::move(rounded), in_place(change, rounding)});
         return pass(site);
     }
 
@@ -84,7 +97,14 @@ public:
     }
 
 private:
-    result<void> collect(std::size_t input, stats::gram& gram, stats::input_shift& shift) const {
+    struct replacement {
+        std::size_t site;
+        matrix<float> w;
+        std::function<void(matrix_view<float>)> round_input;
+    };
+
+    result<void> collect(std::size_t input, const quant::input_change& change, const input_rounding& rounding,
+                         stats::gram& gram, stats::input_shift& shift) const {
         const input_point& point = source_.graph.inputs[input];
         if (!source_.propagate) {
             return error{errc::not_found, point.name +
@@ -93,21 +113,41 @@ private:
         }
         stats::gram_workspace room;
         result<void> status;
-        QUELL_TRY_VOID(
-            source_.propagate(source_.graph.sites[source_.graph.readers_of(input).front()].layer, trials(),
-                              [&](std::size_t at, matrix_view<const float> exact, matrix_view<const float> x) {
-                                  status = at == input && status ? detail::check_width(point, x) : status;
-                                  if (at == input && status) {
-                                      gram.add(x, threads_, room);
-                                      shift.add(exact, x, threads_, room);
-                                  }
-                              }));
+        const auto see = [&](matrix_view<const float> exact, matrix_view<const float> x) {
+            status = status ? detail::check_width(point, x) : status;
+            if (status) {
+                matrix<float> before = matrix<float>::copy_of(exact);
+                matrix<float> now = matrix<float>::copy_of(x);
+                change.apply_to_input(before.view(), threads_);
+                change.apply_to_input(now.view(), threads_);
+                rounding.apply(now.view(), threads_);
+                gram.add(std::as_const(now).view(), threads_, room);
+                shift.add(std::as_const(before).view(), std::as_const(now).view(), threads_, room);
+            }
+        };
+        QUELL_TRY_VOID(source_.propagate(source_.graph.sites[source_.graph.readers_of(input).front()].layer, trials(),
+                                         {.input = input, .see = see}));
         return status ? detail::check_seen(point, gram.count(), nullptr) : status;
     }
+
+    /// The change, the rounding, and the change taken back; nothing where nothing is rounded. The change must outlive
+    /// it.
+    [[nodiscard]] std::function<void(matrix_view<float>)> in_place(const quant::input_change& change,
+                                                                   const input_rounding& rounding) const {
+        if (rounding.form.bits > 8) {
+            return {};
+        }
+        return [&change, rounding, threads = threads_](matrix_view<float> x) {
+            change.apply_to_input(x, threads);
+            rounding.apply(x, threads);
+            change.undo_on_input(x, threads);
+        };
+    }
+
     [[nodiscard]] std::vector<trial_weight> trials() const {
         std::vector<trial_weight> all;
-        for (const auto& [site, w] : rounded_) {
-            all.push_back({site, w.view()});
+        for (const replacement& r : rounded_) {
+            all.push_back({r.site, r.w.view(), r.round_input});
         }
         return all;
     }
@@ -120,7 +160,7 @@ private:
     matrix<double> shift_;
     std::uint64_t tokens_ = 0;
     rounding::factor_memo memo_;
-    std::vector<std::pair<std::size_t, matrix<float>>> rounded_;  ///< of the layer that is at work
+    std::vector<replacement> rounded_;  ///< of the layer that is at work
 };
 
 }  // namespace QUELL_BASELINE

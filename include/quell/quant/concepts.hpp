@@ -71,10 +71,21 @@ struct input_change {
             transforms::divide_columns(x, divisors);
         }
         if (!rotation.empty()) {
-            rotation.apply_to_input(x);
+            rotation.apply(x, threads);
         }
         if (stream != nullptr) {
             stream->apply(x, threads);
+        }
+    }
+    void undo_on_input(matrix_view<float> x, const executor& threads = {}) const {
+        if (stream != nullptr) {
+            stream->undo(x, threads);
+        }
+        if (!rotation.empty()) {
+            rotation.undo(x, threads);
+        }
+        if (!divisors.empty()) {
+            transforms::scale_columns(x, divisors);
         }
     }
     /// The sum of x^T x over the inputs becomes that of the changed inputs: H D^-1 G D^-1 H^T.

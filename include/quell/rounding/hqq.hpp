@@ -50,17 +50,15 @@ inline constexpr float least_error = 0x1p-20F;
     return at_most(at_least(std::fabs(error), least_error), 0x1p20F);
 }
 
-/// |error|^0.7
-[[nodiscard]] QUELL_ALWAYS_INLINE float power_0_7(float error) {
-    const float magnitude = magnitude_of(error);
-    return std::fabs(error) < least_error ? 0.0F : unfused(magnitude * inverse_power_0_3(magnitude));
+/// |error|^0.7; power: inverse_power_0_3(magnitude_of(error)).
+[[nodiscard]] QUELL_ALWAYS_INLINE float power_0_7(float error, float power) {
+    return std::fabs(error) < least_error ? 0.0F : unfused(magnitude_of(error) * power);
 }
 
 /// The error that minimizes |e|^0.7 + beta / 2 (e - error)^2, to first order: sign * max(|error| - |error|^-0.3 / beta,
 /// 0).
-[[nodiscard]] QUELL_ALWAYS_INLINE float shrink(float error, float beta) {
-    const float magnitude = magnitude_of(error);
-    return std::copysign(at_least(magnitude - inverse_power_0_3(magnitude) / beta, 0.0F), error);
+[[nodiscard]] QUELL_ALWAYS_INLINE float shrink(float error, float power, float beta) {
+    return std::copysign(at_least(magnitude_of(error) - power / beta, 0.0F), error);
 }
 
 }  // namespace detail
@@ -88,12 +86,19 @@ struct hqq {
 
 namespace detail {
 
-/// One group in steps of its scale, while its zero is looked for.
+/// One group in steps of its scale, while its zero is looked for. Padded with zeros to whole blocks, over which every
+/// loop has a constant length: that is what compilers vectorize.
 class hqq_group {
 public:
     hqq_group(const hqq& options, const scheme& form, std::span<const float> values, float scale)
-        : options_(options), form_(form), codes_(codes_of(form)), steps_(values.size()), errors_(values.size()) {
-        std::transform(values.begin(), values.end(), steps_.begin(), [scale](float v) { return v / scale; });
+        : options_(options),
+          form_(form),
+          codes_(codes_of(form)),
+          size_(values.size()),
+          blocks_(padded(values.size()) / block) {
+        for (std::size_t i = 0; i < size_; ++i) {
+            blocks_[i / block].steps[i % block] = values[i] / scale;
+        }
     }
 
     /// The best of all zeros met on the way from `start`, as they are stored.
@@ -116,6 +121,12 @@ public:
     }
 
 private:
+    struct run {
+        float steps[block] = {};
+        float errors[block] = {};
+        float powers[block] = {};  ///< inverse_power_0_3 of the errors
+    };
+
     void meet(float zero) {
         const double cost = zero == best_ ? least_ : cost_of(zero);
         best_ = cost < least_ ? zero : best_;
@@ -124,30 +135,61 @@ private:
 
     /// Sum of |error|^0.7; leaves the errors behind.
     double cost_of(float zero) {
-        const auto z = static_cast<double>(zero);
         double sum = 0.0;
-        for (std::size_t i = 0; i < steps_.size(); ++i) {
-            const double code = nearest_code(steps_[i], zero, codes_);
-            errors_[i] = static_cast<float>(static_cast<double>(steps_[i]) - (code - z));
-            sum += static_cast<double>(power_0_7(errors_[i]));
+        std::size_t left = size_;
+        for (run& some : blocks_) {
+            float costs[block];
+            price(zero, some, costs);
+            const std::size_t n = std::min(left, block);
+            for (std::size_t i = 0; i < n; ++i) {
+                sum += static_cast<double>(costs[i]);
+            }
+            left -= n;
         }
         return sum;
+    }
+
+    void price(float zero, run& some, float* costs) const {
+        const auto z = static_cast<double>(zero);
+        float errors[block];
+        for (std::size_t i = 0; i < block; ++i) {
+            const double code = nearest_code(some.steps[i], zero, codes_);
+            errors[i] = static_cast<float>(static_cast<double>(some.steps[i]) - (code - z));
+        }
+        float powers[block];
+        for (std::size_t i = 0; i < block; ++i) {
+            powers[i] = inverse_power_0_3(magnitude_of(errors[i]));
+        }
+        for (std::size_t i = 0; i < block; ++i) {
+            costs[i] = power_0_7(errors[i], powers[i]);
+        }
+        std::copy_n(errors, block, some.errors);
+        std::copy_n(powers, block, some.powers);
     }
 
     /// The mean of code - (step - shrunken error): where the codes would put the zero if they were right.
     [[nodiscard]] double refit(float zero, float beta) const {
         double sum = 0.0;
-        for (std::size_t i = 0; i < steps_.size(); ++i) {
-            sum += static_cast<double>(shrink(errors_[i], beta)) - static_cast<double>(errors_[i]);
+        std::size_t left = size_;
+        for (const run& some : blocks_) {
+            float kept[block];
+            for (std::size_t i = 0; i < block; ++i) {
+                kept[i] = shrink(some.errors[i], some.powers[i], beta);
+            }
+            const std::size_t n = std::min(left, block);
+            for (std::size_t i = 0; i < n; ++i) {
+                sum += static_cast<double>(kept[i]) - static_cast<double>(some.errors[i]);
+            }
+            left -= n;
         }
-        return static_cast<double>(zero) + sum / static_cast<double>(steps_.size());
+        return static_cast<double>(zero) + sum / static_cast<double>(size_);
     }
 
     const hqq& options_;
     const scheme& form_;
     code_range codes_;
-    std::vector<float> steps_;
-    std::vector<float> errors_;
+    std::size_t size_ = 0;
+    std::vector<run> blocks_;
     float best_ = std::numeric_limits<float>::quiet_NaN();
     double least_ = std::numeric_limits<double>::infinity();
 };

@@ -133,16 +133,11 @@ public:
 
     template <std::floating_point T>
     void apply(matrix_view<T> weight, const executor& threads = {}) const {
-        constexpr std::size_t rows_per_task = 16;
-        threads.parallel_for((weight.rows() + rows_per_task - 1) / rows_per_task, [&](std::size_t task) {
-            const std::size_t first = task * rows_per_task;
-            const std::size_t rows = std::min(rows_per_task, weight.rows() - first);
-            detail::rotate_rows(weight.block(first, 0, rows, weight.cols()), shape_, signs_);
-        });
+        rotate(weight, signs_, threads);
     }
     template <std::floating_point T>
-    void undo(matrix_view<T> weight) const {
-        detail::rotate_rows(weight, shape_, transposed_signs());
+    void undo(matrix_view<T> weight, const executor& threads = {}) const {
+        rotate(weight, transposed_signs(), threads);
     }
     template <std::floating_point T>
     void apply_to_input(matrix_view<T> x) const {
@@ -157,6 +152,16 @@ public:
     }
 
 private:
+    template <std::floating_point T>
+    void rotate(matrix_view<T> rows, std::span<const std::uint64_t> signs, const executor& threads) const {
+        constexpr std::size_t rows_per_task = 16;
+        threads.parallel_for((rows.rows() + rows_per_task - 1) / rows_per_task, [&](std::size_t task) {
+            const std::size_t first = task * rows_per_task;
+            const std::size_t n = std::min(rows_per_task, rows.rows() - first);
+            detail::rotate_rows(rows.block(first, 0, n, rows.cols()), shape_, signs);
+        });
+    }
+
     /// H is orthogonal, so H^T undoes it; its power of two is symmetric.
     [[nodiscard]] std::vector<std::uint64_t> transposed_signs() const {
         std::vector<std::uint64_t> words(signs_.size());

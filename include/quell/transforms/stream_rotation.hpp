@@ -59,12 +59,12 @@ public:
         hadamard_.apply(rows, threads);
     }
     template <std::floating_point T>
-    void undo(matrix_view<T> rows) const {
+    void undo(matrix_view<T> rows, const executor& threads = {}) const {
         if (hadamard_.empty()) {
-            multiply(rows, transposed_.view(), {});
+            multiply(rows, transposed_.view(), threads);
             return;
         }
-        hadamard_.undo(rows);
+        hadamard_.undo(rows, threads);
         scale_columns(rows, signs_);
     }
 
