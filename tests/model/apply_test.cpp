@@ -207,7 +207,7 @@ matrix<float> outputs_of(const quant::linear& layer, const matrix<float>& x) {
 }
 
 TEST(Apply, LaterInputsAreSeenBehindRoundedActivations) {
-    quant::recipe how = recipe("rtn-w4a4");
+    quant::recipe how = recipe("rtn-w8a8");
     how.transforms = {{{{quant::rotate{}}}, quant::input_choice::all}};
     how.calibration.inputs = rounding::calibration_inputs::propagated;
     fake_engine engine;
@@ -215,11 +215,13 @@ TEST(Apply, LaterInputsAreSeenBehindRoundedActivations) {
     // What the linear makes of x is what the weight that was passed on makes of the rounded x.
     const matrix<float> runs = outputs_of(model.linears[0], engine.rows_for(0));
     const quant::linear passed_on = quant::float_linear(engine.kept[0].view(), engine.biases[0]);
-    EXPECT_LT(relative_difference(runs, outputs_of(passed_on, engine.rounded_rows.at(0))), 1e-4);
-    EXPECT_GT(relative_difference(runs, outputs_of(passed_on, engine.rows_for(0))), 1e-2);
-    how.activations = {.bits = 16};
-    (void)applied(engine, how);
-    EXPECT_EQ(relative_difference(engine.rows_for(0), engine.rounded_rows.at(0)), 0.0);
+    EXPECT_LT(relative_difference(runs, outputs_of(passed_on, engine.rounded_rows.at(0))), 1e-5);
+    EXPECT_GT(relative_difference(runs, outputs_of(passed_on, engine.rows_for(0))), 1e-3);
+    for (const int bits : {4, 16}) {
+        how.activations = {.bits = bits};
+        (void)applied(engine, how);
+        EXPECT_EQ(relative_difference(engine.rows_for(0), engine.rounded_rows.at(0)), 0.0);
+    }
 }
 
 TEST(Apply, PropagationNeedsAnEngineThatPropagates) {

@@ -30,13 +30,19 @@
 namespace quell::model {
 inline namespace QUELL_BASELINE {
 
-/// How the linears behind an input round its rows, after the change.
+/// How the linears behind an input round its rows, after the change. Those of 4 bits are left alone: what they lose is
+/// noise that no weight can make up for, and one that tries shrinks. On SmolLM2 (hybrid-w4a4) the divergence went from
+/// 0.51 to 1.02 with it, on the toy from 0.054 to 0.020.
 struct input_rounding {
     quant::activation_scheme form = {.bits = 32};
     std::size_t float_features = 0;  ///< leading channels that stay in float
 
+    [[nodiscard]] bool empty() const { return form.bits != 8; }
+
     void apply(matrix_view<float> x, const executor& threads) const {
-        quant::round_activations(x.block(0, float_features, x.rows(), x.cols() - float_features), form, threads);
+        if (!empty()) {
+            quant::round_activations(x.block(0, float_features, x.rows(), x.cols() - float_features), form, threads);
+        }
     }
 };
 
@@ -134,7 +140,7 @@ private:
     /// it.
     [[nodiscard]] std::function<void(matrix_view<float>)> in_place(const quant::input_change& change,
                                                                    const input_rounding& rounding) const {
-        if (rounding.form.bits > 8) {
+        if (rounding.empty()) {
             return {};
         }
         return [&change, rounding, threads = threads_](matrix_view<float> x) {
