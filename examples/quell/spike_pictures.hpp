@@ -107,7 +107,7 @@ struct token_scales {
         }
         maps += of->empty() ? report::markup() : report::draw_heat_map(map, range);
     }
-    return report::draw_heat_scale(range, "spike ratio: largest over median token, mean over windows") +
+    return report::draw_heat_scale(range, "largest over median token of a window") +
            report::markup::element("div", {{"class", "row"}}, maps);
 }
 
