@@ -115,9 +115,10 @@ inline recipe with_gptq(recipe base) {
 
 inline constexpr float usual_alpha = 0.5F;
 
+/// By one alpha, or by the best of some scales for each input: as far as that is weighed with scales of tokens.
 inline recipe smoothed(recipe base, const recipe_options& o) {
-    if (o.alpha) {
-        base.transforms = {{{{smooth{.alpha = *o.alpha}}}, input_choice::norm_fed}};
+    if (o.alpha || base.activations.reach != granularity::token) {
+        base.transforms = {{{{smooth{.alpha = o.alpha.value_or(usual_alpha)}}}, input_choice::norm_fed}};
         return base;
     }
     base.transforms = {{{{balance{}},
