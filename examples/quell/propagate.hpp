@@ -47,8 +47,8 @@ public:
             start();
         }
         QUELL_EXPECTS(layer == layer_, "layers in their order");
-        const std::optional<transformer::block> rounded = trial_block(network_, layer, instead, threads_);
-        instead_ = instead;
+        const std::optional<transformer::block> block = trial_block(network_, layer, instead, threads_);
+        const rounded_block rounded{block ? &*block : nullptr, instead};
         if (!look.see || half::feed_forward == transformer::session::half_of(look.input)) {
             move_on(half::attention, rounded);
         }
@@ -63,16 +63,18 @@ public:
 private:
     using half = transformer::session::half;
 
+    /// The block of the copy, nullptr for that of the float model, and what of it is new.
+    struct rounded_block {
+        const transformer::block* block;
+        std::span<const quell::model::trial_weight> instead;
+    };
+
     void start() {
         exact_ = {ids_.size(), network_.shape.width};
         run_.embed(ids_, exact_.view());
         rounded_ = quell::matrix<float>::copy_of(exact_.view());
         layer_ = 0;
         next_ = half::attention;
-    }
-
-    [[nodiscard]] static const transformer::block* pointer(const std::optional<transformer::block>& b) {
-        return b ? &*b : nullptr;
     }
 
     template <typename F>
@@ -82,7 +84,7 @@ private:
         }
     }
 
-    void show(const quell::model::paired_look& look, const std::optional<transformer::block>& rounded) {
+    void show(const quell::model::paired_look& look, const rounded_block& rounded) {
         for_each_window([&](std::size_t first, std::size_t rows) {
             quell::matrix<float> before;
             run_.observe([&](std::size_t input, quell::matrix_view<const float> x) {
@@ -92,19 +94,19 @@ private:
             run_.observe([&](std::size_t input, quell::matrix_view<const float> x) {
                 input == look.input ? look.see(before.view(), x) : void();
             });
-            as_rounded([&] { run_.run_to(look.input, window(rounded_, first, rows), pointer(rounded)); });
+            as_in(rounded, [&] { run_.run_to(look.input, window(rounded_, first, rows), rounded.block); });
             run_.observe({});
         });
     }
 
     /// Both streams go behind this half, unless they are there.
-    void move_on(half which, const std::optional<transformer::block>& rounded) {
+    void move_on(half which, const rounded_block& rounded) {
         if (next_ != which) {
             return;
         }
         for_each_window([&](std::size_t first, std::size_t rows) {
             run_.run_half(layer_, which, window(exact_, first, rows));
-            as_rounded([&] { run_.run_half(layer_, which, window(rounded_, first, rows), pointer(rounded)); });
+            as_in(rounded, [&] { run_.run_half(layer_, which, window(rounded_, first, rows), rounded.block); });
         });
         layer_ += which == half::feed_forward ? 1 : 0;
         next_ = which == half::attention ? half::feed_forward : half::attention;
@@ -112,12 +114,12 @@ private:
 
     /// Runs with the inputs of the new linears rounded as they do.
     template <typename F>
-    void as_rounded(F run) {
-        run_.rewrite([this](std::size_t input, quell::matrix_view<float> x) {
-            const auto reader = std::find_if(instead_.begin(), instead_.end(), [&](const auto& t) {
+    void as_in(const rounded_block& rounded, F run) {
+        run_.rewrite([&](std::size_t input, quell::matrix_view<float> x) {
+            const auto reader = std::find_if(rounded.instead.begin(), rounded.instead.end(), [&](const auto& t) {
                 return graph_.sites[t.site].input == input && t.round_input;
             });
-            reader != instead_.end() ? reader->round_input(x) : void();
+            reader != rounded.instead.end() ? reader->round_input(x) : void();
         });
         run();
         run_.rewrite({});
@@ -134,7 +136,6 @@ private:
     quell::executor threads_;
     quell::graph graph_;
     transformer::session run_;
-    std::span<const quell::model::trial_weight> instead_;  ///< during a pass
     quell::matrix<float> exact_;    ///< the residual stream in front of half `next_` of layer_, of the float model
     quell::matrix<float> rounded_;  ///< and of the copy
     std::size_t layer_ = ~std::size_t{0};

@@ -4,6 +4,7 @@
 #include "quell/core/thread_pool.hpp"
 #include "quell/model/make_plan.hpp"
 #include "support/fake_engine.hpp"
+#include "support/linear_outputs.hpp"
 
 #include <gtest/gtest.h>
 
@@ -197,13 +198,6 @@ TEST(Apply, LaterInputsAreSeenBehindTheWeightsThatRun) {
             EXPECT_LT(moved, 0.02) << name << ' ' << engine.graph.sites[s].name;
         }
     }
-}
-
-matrix<float> outputs_of(const quant::linear& layer, const matrix<float>& x) {
-    matrix<float> y(x.rows(), quant::out_features(layer));
-    std::vector<std::byte> workspace(quant::workspace_bytes(layer, x.rows()));
-    quant::forward(layer, x.view(), y.view(), workspace);
-    return y;
 }
 
 TEST(Apply, LaterInputsAreSeenBehindRoundedActivations) {

@@ -202,8 +202,7 @@ TEST(PlanJson, NamesWhatItDoesNotUnderstand) {
               "at_run_time");
     EXPECT_EQ(message(R"("kind": "smooth")", R"("kind": "spin")"),
               "p.json.inputs[0].transform.kind: expected one of none, smooth, rotate, smooth+rotate, balance, "
-              "balance+rotate, "
-              "activation-scale, found \"spin\"");
+              "balance+rotate, activation-scale, found \"spin\"");
     EXPECT_EQ(message(R"("target": "gain")", R"("target": "loss")"),
               "p.json.inputs[0].target: expected one of none, gain, producer, stream, online, found \"loss\"");
     EXPECT_EQ(message(R"("alpha": 0.5)", R"("alpha": true)"),

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "quell/model/engine.hpp"
+#include "support/linear_outputs.hpp"
 #include "support/planted.hpp"
 
 #include <cmath>
@@ -105,12 +106,12 @@ public:
             const std::size_t s = b * sites_per_block;
             const std::string name = "blk." + std::to_string(b) + ".";
             const auto normed = enter(3 * b, normalize(x, gain_of(name + "attn_norm", changed_gains)));
-            const auto q = forward(linears[s], normed);
-            const auto k = forward(linears[s + 1], normed);
-            add(x, forward(linears[s + 2], enter(3 * b + 1, multiply(q, k))));
+            const auto q = outputs_of(linears[s], normed);
+            const auto k = outputs_of(linears[s + 1], normed);
+            add(x, outputs_of(linears[s + 2], enter(3 * b + 1, multiply(q, k))));
             const auto second = enter(3 * b + 2, normalize(x, gain_of(name + "ffn_norm", changed_gains)));
-            const auto gate = forward(linears[s + 3], second);
-            const auto up = forward(linears[s + 4], second);
+            const auto gate = outputs_of(linears[s + 3], second);
+            const auto up = outputs_of(linears[s + 4], second);
             quell::matrix<float> product = multiply(gate, up);
             add(x, project(product));
         }
@@ -216,13 +217,6 @@ private:
                                                  const std::map<std::string, quell::buffer<float>>& changed) const {
         const auto found = changed.find(name);
         return found == changed.end() ? std::span<const float>(gains.at(name)) : std::span<const float>(found->second);
-    }
-
-    static quell::matrix<float> forward(const quell::quant::linear& layer, const quell::matrix<float>& x) {
-        quell::matrix<float> y(x.rows(), quell::quant::out_features(layer));
-        std::vector<std::byte> workspace(quell::quant::workspace_bytes(layer, x.rows()));
-        quell::quant::forward(layer, x.view(), y.view(), workspace);
-        return y;
     }
 
     static quell::matrix<float> normalize(const quell::matrix<float>& x, std::span<const float> gain) {

@@ -4,6 +4,7 @@
 #include "quell/quant/rounded_weight.hpp"
 #include "quell/rounding/binary.hpp"
 #include "quell/rounding/rtn.hpp"
+#include "support/linear_outputs.hpp"
 #include "support/planted.hpp"
 #include "tuning/gradients.hpp"
 
@@ -72,13 +73,6 @@ struct split_pass {
         return all;
     }
 };
-
-matrix<float> outputs_of(const quant::linear& layer, const matrix<float>& x) {
-    matrix<float> y(x.rows(), quant::out_features(layer));
-    std::vector<std::byte> workspace(quant::workspace_bytes(layer, x.rows()));
-    quant::forward(layer, x.view(), y.view(), workspace);
-    return y;
-}
 
 TEST(TunableSplit, RunsAsTheLinearItIs) {
     split_case c;

@@ -7,6 +7,7 @@
 #include "quell/core/scheme.hpp"
 #include "quell/core/target.hpp"
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <string>
@@ -26,6 +27,10 @@ struct activation_scheme {
     /// Rows of codes that a row of activations becomes: 16 bits are two codes of 8.
     [[nodiscard]] std::size_t planes() const { return bits == 16 ? 2 : 1; }
     [[nodiscard]] float largest_code() const { return bits == 16 ? 32385.0F : bits == 8 ? 127.0F : 7.0F; }
+    /// The scale of values up to this magnitude, in the bounds that keep 1 / scale finite.
+    [[nodiscard]] float scale_for(float largest) const {
+        return largest > 0.0F ? std::max(clip * largest / largest_code(), 0x1p-126F) : 1.0F;
+    }
     /// Needs maxima of the activations, and needs rows of them.
     [[nodiscard]] bool needs_scale() const {
         return !is_float() && reach == granularity::tensor && static_scale == 0.0F && !at_run_time;

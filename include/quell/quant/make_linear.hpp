@@ -56,7 +56,7 @@ template <collector Stats>
     for (std::size_t j = 0; j < maxima.size(); ++j) {
         largest = std::max(largest, change.divisors.empty() ? maxima[j] : maxima[j] / change.divisors[j]);
     }
-    form.static_scale = largest > 0.0F ? std::max(form.clip * largest / form.largest_code(), 0x1p-126F) : 1.0F;
+    form.static_scale = form.scale_for(largest);
     return form;
 }
 

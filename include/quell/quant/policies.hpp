@@ -50,6 +50,24 @@ struct no_transform {
     }
 };
 
+namespace detail {
+
+/// Channels that the detector left out keep scale 1.
+[[nodiscard]] inline input_change divided_by(buffer<float> divisors, const channel_set& channels) {
+    for (std::size_t j = 0; j < divisors.size(); ++j) {
+        divisors[j] = channels.contains(j) ? divisors[j] : 1.0F;
+    }
+    return {.divisors = std::move(divisors), .rotation = {}};
+}
+
+/// Scales, then a rotation of as many channels.
+[[nodiscard]] inline input_change then_rotated(input_change change, transforms::rotation reach) {
+    change.rotation = {reach, change.divisors.size()};
+    return change;
+}
+
+}  // namespace detail
+
 /// Large activation channels move into the weights, by the exponent alpha.
 ///
 /// Source   SmoothQuant, arXiv 2211.10438; transforms/smooth.hpp. Channels that the detector left out keep scale 1.
@@ -61,11 +79,7 @@ struct smooth {
 
     [[nodiscard]] input_change prepare(const stats::absmax& seen, const channel_set& channels,
                                        weight_views weights) const {
-        buffer<float> divisors = transforms::smooth_scales(seen.per_channel(), weights, {.alpha = alpha});
-        for (std::size_t j = 0; j < divisors.size(); ++j) {
-            divisors[j] = channels.contains(j) ? divisors[j] : 1.0F;
-        }
-        return {.divisors = std::move(divisors), .rotation = {}};
+        return detail::divided_by(transforms::smooth_scales(seen.per_channel(), weights, {.alpha = alpha}), channels);
     }
 };
 
@@ -97,9 +111,7 @@ struct smooth_rotate {
 
     [[nodiscard]] input_change prepare(const statistics& seen, const channel_set& channels,
                                        weight_views weights) const {
-        input_change change = smooth{.alpha = alpha}.prepare(seen, channels, weights);
-        change.rotation = rotate{.reach = reach}.prepare(seen, channels, weights).rotation;
-        return change;
+        return detail::then_rotated(smooth{.alpha = alpha}.prepare(seen, channels, weights), reach);
     }
 };
 
@@ -115,11 +127,8 @@ struct balance {
 
     [[nodiscard]] input_change prepare(const statistics& seen, const channel_set& channels,
                                        weight_views weights) const {
-        buffer<float> divisors = transforms::balance_scales(seen.shares(), weights, static_cast<double>(alpha));
-        for (std::size_t j = 0; j < divisors.size(); ++j) {
-            divisors[j] = channels.contains(j) ? divisors[j] : 1.0F;
-        }
-        return {.divisors = std::move(divisors), .rotation = {}};
+        return detail::divided_by(transforms::balance_scales(seen.shares(), weights, static_cast<double>(alpha)),
+                                  channels);
     }
 };
 
@@ -135,9 +144,7 @@ struct balance_rotate {
 
     [[nodiscard]] input_change prepare(const statistics& seen, const channel_set& channels,
                                        weight_views weights) const {
-        input_change change = balance{.alpha = alpha}.prepare(seen, channels, weights);
-        change.rotation = rotate{.reach = reach}.prepare(seen, channels, weights).rotation;
-        return change;
+        return detail::then_rotated(balance{.alpha = alpha}.prepare(seen, channels, weights), reach);
     }
 };
 
@@ -151,11 +158,8 @@ struct activation_scale {
     float alpha = 0.5F;
 
     [[nodiscard]] input_change prepare(const statistics& seen, const channel_set& channels, weight_views) const {
-        buffer<float> divisors = transforms::activation_scales(seen.mean_magnitudes(), static_cast<double>(alpha));
-        for (std::size_t j = 0; j < divisors.size(); ++j) {
-            divisors[j] = channels.contains(j) ? divisors[j] : 1.0F;
-        }
-        return {.divisors = std::move(divisors), .rotation = {}};
+        return detail::divided_by(transforms::activation_scales(seen.mean_magnitudes(), static_cast<double>(alpha)),
+                                  channels);
     }
 };
 

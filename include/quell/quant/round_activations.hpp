@@ -33,7 +33,7 @@ namespace detail {
                 largest = std::max(largest, std::fabs(v));
             }
         }
-        form.static_scale = largest > 0.0F ? std::max(form.clip * largest / form.largest_code(), 0x1p-126F) : 1.0F;
+        form.static_scale = form.scale_for(largest);
     }
     return form;
 }
