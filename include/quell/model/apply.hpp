@@ -15,6 +15,7 @@
 #include "quell/model/plan.hpp"
 #include "quell/model/plan_check.hpp"
 #include "quell/model/propagation.hpp"
+#include "quell/model/solver_knowledge.hpp"
 #include "quell/model/stream.hpp"
 #include "quell/model/table_rounding.hpp"
 #include "quell/packing/layout.hpp"
@@ -23,7 +24,6 @@
 #include "quell/quant/make_linear.hpp"
 #include "quell/quant/rounded_weight.hpp"
 #include "quell/quant/transform_choice.hpp"
-#include "quell/rounding/hessian.hpp"
 #include "quell/stats/finite.hpp"
 #include "quell/transforms/folding.hpp"
 #include "quell/transforms/hadamard.hpp"
@@ -278,14 +278,39 @@ private:
         return quant::online_part(change, is_folded(source_.graph.sites[s].input));
     }
 
-    result<void> finish_site(std::size_t s) {
-        const stopwatch watch;
-        const site& where = source_.graph.sites[s];
+    /// The weight of a site as it will be rounded, but for what propagation makes of it.
+    [[nodiscard]] result<matrix<float>> changed_weight(std::size_t s, const quant::input_change& change) {
         QUELL_TRY(const matrix<float> original, network_.weight(s));
-        const quant::input_change change = change_of(s);
         matrix<float> w = matrix<float>::copy_of(original.view());
         change.apply_to_weight(w.view(), options_.threads);
         network_.rotate_output(s, w.view(), options_.threads);
+        return result<matrix<float>>(std::move(w));
+    }
+
+    /// Where another input comes to work: the weights whose columns are chosen together, if they are several.
+    result<void> enter_input(std::size_t i) {
+        if (at_work_ == i) {
+            return {};
+        }
+        at_work_ = i;
+        const std::vector<std::size_t> readers = source_.graph.readers_of(i);
+        std::vector<matrix<float>> together;
+        for (const std::size_t s : readers) {
+            if (readers.size() > 1 && !stays_float(s) && plan_of_site(s).solver.splits()) {
+                QUELL_TRY(matrix<float> w, changed_weight(s, change_of(s)));
+                together.push_back(std::move(w));
+            }
+        }
+        knowledge_.enter(std::move(together));
+        return {};
+    }
+
+    result<void> finish_site(std::size_t s) {
+        const stopwatch watch;
+        const site& where = source_.graph.sites[s];
+        QUELL_TRY_VOID(enter_input(where.input));
+        const quant::input_change change = change_of(s);
+        QUELL_TRY(matrix<float> w, changed_weight(s, change));
         if (options_.consider) {
             return consider_site(s, w.view(), change);
         }
@@ -407,30 +432,9 @@ private:
         change.undo_on_weight(w);
     }
 
-    /// What the solver wants to know of input i, as the changed weights see it: of the channels that are quantized.
     [[nodiscard]] rounding::input_knowledge knowledge_for(const quant::any_solver& solver, std::size_t i) {
-        if (solver.needs_importance()) {
-            importance_ = quant::importance_of(records_[i].stats, changes_[i]);
-            return {.importance = importance_};
-        }
-        if (!solver.needs_gram()) {
-            return {};
-        }
-        if (gram_of_ != i) {
-            if (!propagation_) {
-                gram_ = records_[i].gram->sum(options_.threads);
-                changes_[i].apply_to_gram(gram_, options_.threads);
-            }
-            memo_.forget();
-            gram_of_ = i;
-        }
-        rounding::input_knowledge known = propagation_ ? propagation_->known()
-                                                       : rounding::input_knowledge{.gram = std::as_const(gram_).view(),
-                                                                                   .tokens = records_[i].gram->count()};
-        const std::size_t rank = rank_of_input(i);
-        known.gram = known.gram.block(rank, rank, known.gram.rows() - rank, known.gram.cols() - rank);
-        known.memo = &memo_;
-        return known;
+        return knowledge_.of(solver, records_[i], changes_[i], rank_of_input(i),
+                             propagation_ ? &*propagation_ : nullptr, options_.threads);
     }
 
     /// Behind the last site that reads the input of site s.
@@ -496,10 +500,8 @@ private:
     folded_network network_;
     std::optional<propagation> propagation_;  ///< where the plan says so
     std::vector<std::optional<quant::linear>> linears_;
-    buffer<float> importance_;  ///< of one input at a time
-    matrix<double> gram_;       ///< of one input at a time
-    std::optional<std::size_t> gram_of_;
-    rounding::factor_memo memo_;  ///< of what knowledge_for() said of that input
+    std::optional<std::size_t> at_work_;  ///< the input that knowledge_ is of
+    solver_knowledge knowledge_;
     quantized_model model_;
     std::size_t finished_ = 0;
 };
