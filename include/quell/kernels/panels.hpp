@@ -101,6 +101,26 @@ private:
     [[nodiscard]] constexpr std::size_t unit_bytes() const { return scales == scale_type::codes8 ? 2 : 0; }
 };
 
+/// The offsets of a shape, for loops: to find them takes divisions.
+struct panel_offsets {
+    std::size_t panel;  ///< from panel to panel
+    std::size_t scales;
+    std::size_t zeros;
+    std::size_t sums;
+    std::size_t units;
+    std::size_t scale_step;  ///< from group to group
+    std::size_t zero_step;
+
+    explicit constexpr panel_offsets(const panel_shape& s)
+        : panel(s.panel_bytes()),
+          scales(s.scales_at(0)),
+          zeros(s.zeros_at(0)),
+          sums(s.sums_at(0)),
+          units(s.units_at()),
+          scale_step(panel_rows * s.scale_bytes()),
+          zero_step(panel_rows * s.zero_bytes()) {}
+};
+
 /// Panels in somebody else's memory; `data` is 64-byte aligned and holds shape.bytes() bytes.
 struct panel_view {
     panel_shape shape;
