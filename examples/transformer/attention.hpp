@@ -2,7 +2,7 @@
 /// @file
 /// Causal grouped-query attention, softmax(q K^T / sqrt(head_size)) V, each query head with the keys and values of its
 /// group. A task takes one head and a block of query rows and computes scores up to the last token of the block only,
-/// so that most of the upper triangle costs nothing.
+/// so that most of the upper triangle costs nothing; of a single token it takes all heads of a group.
 /// Source: arXiv 1706.03762; groups: arXiv 2305.13245.
 #pragma once
 
@@ -23,6 +23,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstddef>
+#include <span>
 
 namespace transformer {
 
@@ -97,19 +98,20 @@ public:
     ///          threads nor on how a text is divided into calls.
     void run(const kv_cache& cache, std::size_t layer, std::size_t position, quell::matrix_view<const float> q,
              quell::matrix_view<float> out, const quell::executor& threads) {
+        const bool by_group = q.rows() == 1 && shape_.heads_per_kv_head() <= rows_per_block;
         const std::size_t blocks = (q.rows() + rows_per_block - 1) / rows_per_block;
-        const std::size_t tasks = blocks * shape_.heads;
+        const std::size_t per_block = by_group ? shape_.kv_heads : shape_.heads;
+        const std::size_t tasks = blocks * per_block;
         const std::size_t workers = std::min(tasks, workers_);
         std::atomic<std::size_t> next = 0;
         threads.parallel_for(workers, [&](std::size_t worker) {
             const scratch own{scores_.data() + worker * rows_per_block * score_stride_,
                               heads_.data() + worker * head_floats_};
             for (std::size_t task = next++; task < tasks; task = next++) {
-                const std::size_t block = blocks - 1 - task / shape_.heads;  // the largest first
-                const std::size_t first = block * rows_per_block;
-                const std::size_t rows = std::min(rows_per_block, q.rows() - first);
-                run_block(cache, layer, position + first, task % shape_.heads, q.block(first, 0, rows, q.cols()),
-                          out.block(first, 0, rows, out.cols()), own);
+                const std::size_t head = task % per_block;
+                const std::size_t first = (blocks - 1 - task / per_block) * rows_per_block;  // the largest first
+                const query_rows rows = by_group ? heads_of_group(q, out, head) : rows_of_head(q, out, head, first);
+                run_block(cache, layer, position + first, rows, own);
             }
         });
     }
@@ -122,16 +124,51 @@ private:
         float* head;
     };
 
-    /// One head of a few query rows, the first of them at `position`.
-    void run_block(const kv_cache& cache, std::size_t layer, std::size_t position, std::size_t head,
-                   quell::matrix_view<const float> q, quell::matrix_view<float> out, const scratch& own) const {
-        const std::size_t kv_head = head / shape_.heads_per_kv_head();
+    /// Queries that meet the same keys and values: of one head, some tokens; of one token, the heads of a group, so
+    /// that a step of decoding reads the cache once.
+    struct query_rows {
+        std::size_t kv_head;
+        std::size_t count;
+        std::size_t tokens;  ///< further tokens that a row sees, compared with the row before
+        const float* q;
+        std::size_t ldq;
+        float* out;
+        std::size_t ldo;
+    };
+
+    [[nodiscard]] query_rows rows_of_head(quell::matrix_view<const float> q, quell::matrix_view<float> out,
+                                          std::size_t head, std::size_t first) const {
+        const std::size_t at = head * shape_.head_size;
+        return {.kv_head = head / shape_.heads_per_kv_head(),
+                .count = std::min(rows_per_block, q.rows() - first),
+                .tokens = 1,
+                .q = q.row(first).data() + at,
+                .ldq = q.stride(),
+                .out = out.row(first).data() + at,
+                .ldo = out.stride()};
+    }
+
+    [[nodiscard]] query_rows heads_of_group(quell::matrix_view<const float> q, quell::matrix_view<float> out,
+                                            std::size_t kv_head) const {
+        const std::size_t at = kv_head * shape_.heads_per_kv_head() * shape_.head_size;
+        return {.kv_head = kv_head,
+                .count = shape_.heads_per_kv_head(),
+                .tokens = 0,
+                .q = q.data() + at,
+                .ldq = shape_.head_size,
+                .out = out.data() + at,
+                .ldo = shape_.head_size};
+    }
+
+    /// The first of these rows is that of the token at `position`.
+    void run_block(const kv_cache& cache, std::size_t layer, std::size_t position, const query_rows& rows,
+                   const scratch& own) const {
         const std::size_t size = shape_.head_size;
-        const std::size_t tokens = position + q.rows();
-        multiply({.x = q.data() + head * size,
-                  .ldx = q.stride(),
-                  .m = q.rows(),
-                  .panels = cache.keys(layer, kv_head, tokens, own.head),
+        const std::size_t tokens = position + 1 + (rows.count - 1) * rows.tokens;
+        multiply({.x = rows.q,
+                  .ldx = rows.ldq,
+                  .m = rows.count,
+                  .panels = cache.keys(layer, rows.kv_head, tokens, own.head),
                   .panel_stride = cache.key_panel_stride(),
                   .n = tokens,
                   .k = size,
@@ -140,24 +177,25 @@ private:
                   .ldy = score_stride_,
                   .accumulate = false});
         float sums[rows_per_block];
-        for (std::size_t r = 0; r < q.rows(); ++r) {
+        for (std::size_t r = 0; r < rows.count; ++r) {
             float* row = own.scores + r * score_stride_;
-            sums[r] = softmax_numerators({row, position + r + 1}, 1.0F / std::sqrt(static_cast<float>(size)));
-            std::fill(row + position + r + 1, row + tokens, 0.0F);
+            const std::size_t seen = position + 1 + r * rows.tokens;
+            sums[r] = softmax_numerators({row, seen}, 1.0F / std::sqrt(static_cast<float>(size)));
+            std::fill(row + seen, row + tokens, 0.0F);
         }
         multiply({.x = own.scores,
                   .ldx = score_stride_,
-                  .m = q.rows(),
-                  .panels = cache.values(layer, kv_head, tokens, own.head),
+                  .m = rows.count,
+                  .panels = cache.values(layer, rows.kv_head, tokens, own.head),
                   .panel_stride = cache.value_panel_stride(),
                   .n = size,
                   .k = tokens,
                   .bias = nullptr,
-                  .y = out.data() + head * size,
-                  .ldy = out.stride(),
+                  .y = rows.out,
+                  .ldy = rows.ldo,
                   .accumulate = false});
-        for (std::size_t r = 0; r < q.rows(); ++r) {
-            for (float& v : out.row(r).subspan(head * size, size)) {
+        for (std::size_t r = 0; r < rows.count; ++r) {
+            for (float& v : std::span(rows.out + r * rows.ldo, size)) {
                 v *= 1.0F / sums[r];
             }
         }

@@ -113,20 +113,6 @@ TEST(Apply, SqueezedSitesHaveTwoFormsAndNameTheirBytes) {
     EXPECT_GT(sums.stored_bits, sums.nominal_bits);
 }
 
-TEST(Apply, SqueezedSitesOfOneInputShareTheirActivations) {
-    fake_engine engine;
-    for (const char* name : {"squeeze10", "squeeze10-propagated"}) {
-        const quantized_model model = applied(engine, recipe(name));
-        for (std::size_t i = 0; i < engine.graph.inputs.size(); ++i) {
-            const std::vector<std::size_t> readers = engine.graph.readers_of(i);
-            for (const std::size_t s : readers) {
-                EXPECT_TRUE(quant::detail::share_activations(model.linears[readers.front()], model.linears[s]))
-                    << name << ", " << engine.graph.sites[s].name;
-            }
-        }
-    }
-}
-
 TEST(Apply, StagedRoundingBeatsMasksOfAsManyBits) {
     fake_engine engine;
     const quantized_model squeezed = applied(engine, recipe("squeeze10"));

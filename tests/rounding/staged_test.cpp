@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -107,29 +106,6 @@ TEST(Staged, GivesTheOraclesOrderCodesAndScales) {
     expect_staged_oracle(
         {.high = {.bits = 3, .reach = granularity::group, .group = 8, .scales = quell::scale_type::f16}}, "pbar",
         binary_form(16, true));
-}
-
-TEST(Staged, SiblingsAgreeOnTheColumnsOfTheirSummedScores) {
-    const matrix<float> wide = sample(9, 70, 4);
-    const matrix<float> narrow = sample(3, 70, 6);
-    const matrix<double> gram = gram_of(70, 160, 5);
-    const scheme form = binary_form(16, true);
-    const matrix_view<const float> both[] = {wide.view(), narrow.view()};
-    const staged solver;
-    for (const auto& [by, word] : all_saliences) {
-        auto sums = reference::salience_scores(word, wide, rows_of(gram), form, solver.damping);
-        const auto others = reference::salience_scores(word, narrow, rows_of(gram), form, solver.damping);
-        std::transform(sums.begin(), sums.end(), others.begin(), sums.begin(), std::plus<>{});
-        const std::size_t n_high = solver.high_columns(70);
-        std::vector<std::size_t> expected = reference::staged_order(sums, n_high, rows_of(gram));
-        std::rotate(expected.begin(), expected.end() - static_cast<std::ptrdiff_t>(n_high), expected.end());
-        for (const matrix_view<const float>& w : both) {
-            const auto q = staged{.by = by}.solve_split(w, form, {.gram = gram.view(), .siblings = both});
-            ASSERT_TRUE(q.has_value());
-            EXPECT_TRUE(std::equal(expected.begin(), expected.end(), q->order.begin(), q->order.end())) << word;
-        }
-    }
-    EXPECT_NE(staged_codes(solver, wide, form, gram).order, staged_codes(solver, narrow, form, gram).order);
 }
 
 TEST(Staged, NamesEachColumnOnceAndKeepsTheNominalBits) {

@@ -287,28 +287,13 @@ private:
         return result<matrix<float>>(std::move(w));
     }
 
-    /// Where another input comes to work: the weights whose columns are chosen together, if they are several.
-    result<void> enter_input(std::size_t i) {
-        if (at_work_ == i) {
-            return {};
-        }
-        at_work_ = i;
-        const std::vector<std::size_t> readers = source_.graph.readers_of(i);
-        std::vector<matrix<float>> together;
-        for (const std::size_t s : readers) {
-            if (readers.size() > 1 && !stays_float(s) && plan_of_site(s).solver.splits()) {
-                QUELL_TRY(matrix<float> w, changed_weight(s, change_of(s)));
-                together.push_back(std::move(w));
-            }
-        }
-        knowledge_.enter(std::move(together));
-        return {};
-    }
-
     result<void> finish_site(std::size_t s) {
         const stopwatch watch;
         const site& where = source_.graph.sites[s];
-        QUELL_TRY_VOID(enter_input(where.input));
+        if (at_work_ != where.input) {
+            knowledge_.enter();
+            at_work_ = where.input;
+        }
         const quant::input_change change = change_of(s);
         QUELL_TRY(matrix<float> w, changed_weight(s, change));
         if (options_.consider) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// What the solvers are told of the inputs, one input after the other: which channels matter, the Gram matrix as the
-/// changed weights see it, the weights whose columns are chosen together.
+/// What the solvers are told of the inputs, one input after the other: which channels matter, and the Gram matrix as
+/// the changed weights see it.
 #pragma once
 
 #include "quell/core/buffer.hpp"
@@ -19,7 +19,6 @@
 
 #include <cstddef>
 #include <utility>
-#include <vector>
 
 namespace quell::model {
 inline namespace QUELL_BASELINE {
@@ -28,14 +27,9 @@ inline namespace QUELL_BASELINE {
 class solver_knowledge {
 public:
     /// Another input is at work.
-    void enter(std::vector<matrix<float>> split_weights) {
+    void enter() {
         memo_.forget();
         gram_ = {};
-        weights_ = std::move(split_weights);
-        siblings_.clear();
-        for (const matrix<float>& w : weights_) {
-            siblings_.push_back(w.view());
-        }
     }
 
     /// What this solver wants to know of the channels behind the first `rank`, which stay in float. `seen` has what
@@ -61,7 +55,6 @@ public:
                 : rounding::input_knowledge{.gram = std::as_const(gram_).view(), .tokens = seen.gram->count()};
         known.gram = known.gram.block(rank, rank, known.gram.rows() - rank, known.gram.cols() - rank);
         known.memo = &memo_;
-        known.siblings = siblings_;
         return known;
     }
 
@@ -69,8 +62,6 @@ private:
     buffer<float> importance_;
     matrix<double> gram_;
     rounding::factor_memo memo_;
-    std::vector<matrix<float>> weights_;
-    std::vector<matrix_view<const float>> siblings_;
 };
 
 }  // namespace QUELL_BASELINE

@@ -201,10 +201,6 @@ struct any_solver {
             },
             policy);
     }
-    /// Whether the result has two forms, in columns that the policy chooses.
-    [[nodiscard]] bool splits() const {
-        return std::visit([](const auto& p) { return rounding::split_solver<std::decay_t<decltype(p)>>; }, policy);
-    }
     /// Whether only floats can run the result.
     [[nodiscard]] bool simulates() const {
         return std::visit([](const auto& p) { return rounding::simulating_solver<std::decay_t<decltype(p)>>; }, policy);

@@ -29,16 +29,12 @@ class factor_memo;
 
 /// What is known of the rows x that a weight will be multiplied with. Every solver takes from it what it can use.
 ///
-/// Shapes   importance [in]; gram [in, in], symmetric: the sum over tokens of x^T x; siblings [.., in]: each empty
-/// where
-///          it is not known.
+/// Shapes   importance [in]; gram [in, in], symmetric: the sum over tokens of x^T x; each empty where it is not known.
 struct input_knowledge {
     column_weights importance = {};
     matrix_view<const double> gram = {};
     std::uint64_t tokens = 0;     ///< that gram is a sum over
     factor_memo* memo = nullptr;  ///< of factors of gram, for who rounds more than once behind one input
-    /// All weights behind one input, this one among them, for choices that should be the same for all of them.
-    std::span<const matrix_view<const float>> siblings = {};
 };
 
 /// `solve` turns W [out, in] into codes of the asked form. The result does not depend on the executor.

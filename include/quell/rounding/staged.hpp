@@ -21,7 +21,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,8 +39,7 @@ enum class first_stage : std::uint8_t {
 /// A solver of two forms: a share of the columns gets the form `high`, the others that of the call.
 ///
 /// Shapes   w [out, in]; known.gram [in, in], of the float model's inputs: full information (FIAS).
-/// Requires share in 0 ... 1, rounds >= 0. Where known.siblings are given, the sums of their scores decide, so that all
-///          linears of one input have their columns in one order, and run with one set of activations.
+/// Requires share in 0 ... 1, rounds >= 0.
 /// Errors   those of factor_hessian; errc::unsupported and errc::bad_shape for a form that is not binary, or a high
 /// form
 ///          that rtn would not take; errc::bad_value for a weight that is not finite, by row and column.
@@ -349,22 +347,6 @@ private:
     return order;
 }
 
-/// The scores of w, or the sums over all weights behind its input.
-[[nodiscard]] inline result<std::vector<double>> shared_scores(salience by, matrix_view<const float> w,
-                                                               const scheme& form, const input_knowledge& known,
-                                                               const hessian_options& options,
-                                                               const executor& threads) {
-    const std::span<const matrix_view<const float>> weights =
-        known.siblings.empty() ? std::span<const matrix_view<const float>>(&w, 1) : known.siblings;
-    std::vector<double> sums(w.cols(), 0.0);
-    for (const matrix_view<const float>& each : weights) {
-        QUELL_EXPECTS(each.cols() == w.cols(), "weights behind one input");
-        QUELL_TRY(const std::vector<double> scores, score_columns(by, each, form, known, options, threads));
-        std::transform(sums.begin(), sums.end(), scores.begin(), sums.begin(), std::plus<>{});
-    }
-    return sums;
-}
-
 }  // namespace detail
 
 inline result<split_quantized> staged::solve_split(matrix_view<const float> w, const scheme& form,
@@ -378,7 +360,7 @@ inline result<split_quantized> staged::solve_split(matrix_view<const float> w, c
                      "an order of " + std::to_string(w.cols()) + " columns; it has 16 bits for each"};
     }
     const hessian_options damped{.damping = damping};
-    QUELL_TRY(const std::vector<double> scores, detail::shared_scores(by, w, form, known, damped, threads));
+    QUELL_TRY(const std::vector<double> scores, score_columns(by, w, form, known, damped, threads));
     const std::size_t n = w.cols();
     const std::size_t n_low = n - high_columns(n);
     detail::staged_problem problem{.options = *this};
