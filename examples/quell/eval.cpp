@@ -148,7 +148,7 @@ private:
             "thread%s, %s; loaded in %.2f s\n",
             report_.model.c_str(), report_.text.c_str(), rules_.tokens(), rules_.windows, rules_.context,
             report_.threads, report_.threads == 1 ? "" : "s", report_.isa.c_str(), load_seconds_);
-        print_header();
+        print_header(name_width());
     }
 
     /// Whether anything will be compared with the float model.
@@ -274,9 +274,17 @@ private:
                 .progress = bar_.callback("quantize")};
     }
 
+    [[nodiscard]] int name_width() const {
+        std::size_t width = packed_ ? packed_->decided.recipe.size() : 20;
+        for (const job& j : jobs_) {
+            width = std::max(width, j.name().size());
+        }
+        return static_cast<int>(width);
+    }
+
     void add(eval_row row) {
         bar_.clear();
-        print_row(row);
+        print_row(row, name_width());
         report_.rows.push_back(std::move(row));
     }
 

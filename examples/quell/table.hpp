@@ -49,8 +49,9 @@ struct eval_report {
     std::vector<std::string> notes = {};  ///< what was measured besides, and every fallback
 };
 
-inline void print_header() {
-    std::printf("%-20s %6s %7s %4s %8s %10s %9s %9s %7s %9s %8s %7s\n", "recipe", "w bits", "stored", "a", "MiB",
+/// `width`: of the first column; that of its longest name.
+inline void print_header(int width) {
+    std::printf("%-*s %6s %7s %4s %8s %10s %9s %9s %7s %9s %8s %7s\n", width, "recipe", "w bits", "stored", "a", "MiB",
                 "perplexity", "change %", "KL", "top-1 %", "prefill/s", "decode/s", "quant s");
 }
 
@@ -61,8 +62,8 @@ inline std::string known(const char* format, double value) {
     return std::isnan(value) ? "-" : text;
 }
 
-inline void print_row(const eval_row& row) {
-    std::printf("%-20s %6.2f %7.3f %4d %8.1f %10.3f %9s %9s %7s %9.1f %8.1f %7.2f\n", row.recipe.c_str(),
+inline void print_row(const eval_row& row, int width) {
+    std::printf("%-*s %6.2f %7.3f %4d %8.1f %10.3f %9s %9s %7s %9.1f %8.1f %7.2f\n", width, row.recipe.c_str(),
                 row.weight_bits_nominal, row.weight_bits_stored, row.activation_bits,
                 static_cast<double>(row.bytes) / 1048576.0, row.perplexity,
                 known("%+.2f", row.perplexity_change).c_str(), known("%.5f", row.kl_divergence).c_str(),
