@@ -115,10 +115,13 @@ inline recipe with_gptq(recipe base) {
 
 inline constexpr float usual_alpha = 0.5F;
 
-/// By one alpha, or by the best of some scales for each input: as far as that is weighed with scales of tokens.
+/// By one alpha, or by the best of some scales for each input, where layer errors tell them apart: with scales of
+/// tokens, at 8 bits. At 4 they are all near 1, and o and down need the scale most.
 inline recipe smoothed(recipe base, const recipe_options& o) {
-    if (o.alpha || base.activations.reach != granularity::token) {
-        base.transforms = {{{{smooth{.alpha = o.alpha.value_or(usual_alpha)}}}, input_choice::norm_fed}};
+    const bool is_coarse = base.activations.bits < 8;
+    if (o.alpha || is_coarse || base.activations.reach != granularity::token) {
+        base.transforms = {{{{smooth{.alpha = o.alpha.value_or(usual_alpha)}}},
+                            is_coarse ? input_choice::all : input_choice::norm_fed}};
         return base;
     }
     base.transforms = {{{{balance{}},
