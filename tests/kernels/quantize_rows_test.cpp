@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <limits>
+#include <span>
 #include <vector>
 
 namespace {
@@ -22,6 +23,7 @@ struct options {
     float static_scale = 0.0F;
     std::size_t group = 0;
     std::vector<float> channel_scale = {};
+    bool with_zero = false;
 };
 
 class QuantizeRows : public support::LevelTest {
@@ -36,9 +38,11 @@ protected:
             support::guarded<std::int8_t> code_memory(rows * stride);
             support::guarded<float> scale_memory(rows);
             support::guarded<std::int32_t> sum_memory(rows * groups);
+            support::guarded<std::int32_t> zero_memory(rows);
             std::int8_t* codes = code_memory.place(rows * stride, where);
             float* scales = scale_memory.place(rows, where);
             std::int32_t* sums = sum_memory.place(rows * groups, where);
+            std::int32_t* zeros = o.with_zero ? zero_memory.place(rows, where) : nullptr;
             std::fill(codes, codes + rows * stride, std::int8_t{99});
             const kernels::quantize_args args = {
                 .x = x_memory.place_copy(x.data(), x.size(), where),
@@ -55,13 +59,17 @@ protected:
                 .stride = stride,
                 .scales = scales,
                 .sums = sums,
+                .zeros = zeros,
             };
             table->quantize_rows(args, 0, rows / 2);
             table->quantize_rows(args, rows / 2, rows);
             for (std::size_t r = 0; r < rows; ++r) {
-                const auto expected = reference::quantize_row({x.data() + r * cols, cols}, o.channel_scale, o.bits,
-                                                              o.clip, o.static_scale);
+                const std::span<const float> row(x.data() + r * cols, cols);
+                const auto expected =
+                    o.with_zero ? reference::quantize_row_with_zero(row, o.channel_scale, o.clip)
+                                : reference::quantize_row(row, o.channel_scale, o.bits, o.clip, o.static_scale);
                 ASSERT_EQ(scales[r], expected.scale) << "row " << r << " of " << cols;
+                ASSERT_EQ(o.with_zero ? zeros[r] : 0, expected.zero) << "row " << r << " of " << cols;
                 std::vector<std::int32_t> sum(groups);
                 for (std::size_t c = 0; c < stride; ++c) {
                     const int code = c < cols ? expected.codes[c] : 0;
@@ -95,6 +103,31 @@ TEST_P(QuantizeRows, FollowsTheDefinitionForEveryLengthAndGroup) {
             }
         }
     }
+}
+
+/// Normal values, of which the positive ones are so much larger.
+std::vector<float> one_sided_values(std::size_t size, float factor) {
+    std::vector<float> v = normal_values(size, size);
+    for (float& x : v) {
+        x *= x > 0.0F ? factor : 1.0F;
+    }
+    return v;
+}
+
+TEST_P(QuantizeRows, MovesTheCodesByAZero) {
+    for (std::size_t cols = 1; cols <= 150; cols += is_slow() ? 7 : 1) {
+        for (const float factor : {1.0F, 9.0F, 1e4F, -1e-4F}) {
+            check(one_sided_values(3 * cols, factor), 3, cols, {.with_zero = true});
+        }
+        check(one_sided_values(3 * cols, 5.0F), 3, cols, {.clip = 0.8F, .group = 32, .with_zero = true});
+        check(one_sided_values(3 * cols, 0.1F), 3, cols, {.channel_scale = normal_values(cols, 9), .with_zero = true});
+    }
+    const float most = std::numeric_limits<float>::max();
+    const float smallest = std::numeric_limits<float>::denorm_min();
+    check({most, -most, 1.0F}, 1, 3, {.with_zero = true});
+    check({smallest, 0.0F, -smallest}, 1, 3, {.with_zero = true});
+    check({0.0F, -0.0F, 0.0F}, 1, 3, {.with_zero = true});
+    check({nan, 1.0F, infinity, -infinity, 0.5F, -nan, -3.0F}, 1, 7, {.with_zero = true});
 }
 
 TEST_P(QuantizeRows, ClipsScalesStaticallyAndSmooths) {

@@ -178,9 +178,11 @@ TEST_F(DamagedLinear, IsComparedWithThePlan) {
         return fits ? std::string("fits") : fits.error().message;
     };
     const quell::scheme weights{.bits = 8, .reach = quell::granularity::channel};
-    EXPECT_EQ(message_of({.name = "s", .weights = weights, .activations = {.bits = 8}}), "fits");
+    EXPECT_EQ(message_of({.name = "s", .weights = weights, .activations = {.zero_point = true}}), "fits");
+    EXPECT_EQ(message_of({.name = "s", .weights = weights, .activations = {.bits = 8}}),
+              "s: the plan says activations of 8 bits, the file has others of 8 with a zero point");
     EXPECT_EQ(message_of({.name = "s", .weights = weights, .activations = {.bits = 4}}),
-              "s: the plan says activations of 4 bits, the file has others of 8");
+              "s: the plan says activations of 4 bits, the file has others of 8 with a zero point");
     EXPECT_EQ(message_of({.name = "s"}),
               "s: the plan says float, the packed weight is 8 bit symmetric, f32 scale per channel");
 }

@@ -184,7 +184,12 @@ TEST(PlanJson, TakesEditsByHand) {
     std::string text = to_text(plan_for(engine.graph, "smoothquant-w8a8"));
     text = replaced(text, R"("alpha": 0.5)", R"("alpha": 0.85)");
     text = replaced(text, R"("bits": 8)", R"("bits": 4)");
-    const auto read = plan_from_text(text, "plan.json");
+    const auto unfit = plan_from_text(text, "plan.json");
+    ASSERT_TRUE(unfit);
+    EXPECT_EQ(check(*unfit, engine.graph).error().message,
+              "plan: site " + engine.graph.sites[0].name +
+                  ": activations with a zero point meet symmetric weights of 8 bits, not 4 bits");
+    const auto read = plan_from_text(replaced(text, R"("zero_point": true)", R"("zero_point": false)"), "plan.json");
     ASSERT_TRUE(read);
     EXPECT_EQ(std::get<quant::smooth>(read->inputs[0].transform.policy).alpha, 0.85F);
     EXPECT_EQ(read->sites[0].weights.bits, 4);
@@ -199,7 +204,7 @@ TEST(PlanJson, NamesWhatItDoesNotUnderstand) {
     };
     EXPECT_EQ(message(R"("clip": 1)", R"("clop": 1)"),
               "p.json.sites[0].activations: unknown key 'clop'; known are bits, reach, clip, static_scale, "
-              "at_run_time");
+              "at_run_time, zero_point");
     EXPECT_EQ(message(R"("kind": "smooth")", R"("kind": "spin")"),
               "p.json.inputs[0].transform.kind: expected one of none, smooth, rotate, smooth+rotate, balance, "
               "balance+rotate, activation-scale, found \"spin\"");

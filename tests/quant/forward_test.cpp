@@ -2,6 +2,7 @@
 #include "quell/quant/forward.hpp"
 
 #include "quell/core/thread_pool.hpp"
+#include "quell/quant/round_activations.hpp"
 #include "quell/rounding/rtn.hpp"
 #include "reference/quantized_product.hpp"
 #include "support/planted.hpp"
@@ -122,6 +123,54 @@ TEST(Forward, AStaticScaleClampsWhatCalibrationNeverSaw) {
     beyond(0, 3) = 1e6F;
     beyond(1, 9) = -3.0F;
     EXPECT_TRUE(same_bits(run(layer, beyond), run(layer, at_limit)));
+}
+
+double squared_distance(const matrix<float>& a, const matrix<float>& b) {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < a.elements().size(); ++i) {
+        const double d = double{a.elements()[i]} - double{b.elements()[i]};
+        sum += d * d;
+    }
+    return sum;
+}
+
+TEST(Forward, AZeroPointHalvesTheStepOfOneSidedActivations) {
+    const activation_scheme zeros{.zero_point = true};
+    for (const scheme& form : {int8_rows, scheme{.bits = 8, .reach = granularity::group, .group = 32}}) {
+        const matrix<float> w = random_matrix(37, 100, 1);
+        const quantized q = round_plainly(w, form);
+        const matrix<float> stored = dequantize(q);
+        matrix<float> x = random_matrix(13, 100, 2);
+        std::transform(x.elements().begin(), x.elements().end(), x.elements().begin(),
+                       [](float v) { return v > 0.0F ? 8.0F * v : 0.1F * v; });
+        for (const std::size_t rows : {1U, 2U, 13U}) {
+            const matrix<float> some = matrix<float>::copy_of(x.view().block(0, 0, rows, 100));
+            matrix<float> rounded = matrix<float>::copy_of(some.view());
+            quant::round_activations(rounded.view(), zeros);
+            const matrix<float> expected = run(float_linear(stored.view()), rounded);
+            const matrix<float> exact = run(float_linear(stored.view()), some);
+            const matrix<float> y = run(make(q, zeros, {}), some);
+            for (std::size_t i = 0; i < y.elements().size(); ++i) {
+                EXPECT_NEAR(y.elements()[i], expected.elements()[i], 1e-3) << rows;
+            }
+            EXPECT_LT(squared_distance(y, exact), 0.5 * squared_distance(run(make(q, {}, {}), some), exact)) << rows;
+        }
+    }
+}
+
+TEST(Forward, AZeroPointWantsSymmetricWeightsOfEightBits) {
+    const matrix<float> w = random_matrix(20, 70, 1);
+    const auto message = [&](const scheme& form) {
+        auto packed = packing::pack(round_plainly(w, form));
+        return quantized_linear::make(*std::move(packed), {.zero_point = true}).error().message;
+    };
+    EXPECT_EQ(message(int4_rows), "activations with a zero point meet symmetric weights of 8 bits, not 4 bits");
+    for (const activation_scheme& form :
+         {activation_scheme{.bits = 4, .zero_point = true}, activation_scheme{.clip = 0.0F, .zero_point = true},
+          activation_scheme{.reach = granularity::tensor, .zero_point = true}}) {
+        EXPECT_EQ(check(form).error().message,
+                  "a zero point needs activations of 8 bits with scales of tokens, and a clip");
+    }
 }
 
 /// The first channels in float, the others in integers.

@@ -176,6 +176,7 @@ TEST(Recipes, TakeAlpha) {
     EXPECT_EQ(looking->transforms.at(0).transforms.size(), 7U);  // scales by energy, by maxima, and none
     EXPECT_TRUE(looking->needs_calibration());
     EXPECT_EQ(find_recipe("smoothquant-static-w8a8")->transforms.at(0).transforms.size(), 1U);
+    EXPECT_TRUE(looking->activations.zero_point);
     EXPECT_EQ(find_recipe("smoothquant-w4a4")->transforms.at(0).transforms.size(), 1U);
     EXPECT_EQ(find_recipe("smoothquant-w4a4")->transforms.at(0).inputs, input_choice::all);
     EXPECT_EQ(find_recipe("smoothquant-w8a8", {.alpha = 1.5F}).error().code, errc::bad_value);

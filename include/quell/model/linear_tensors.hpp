@@ -253,7 +253,8 @@ namespace detail {
     if (activations != decided.activations) {
         return error{errc::bad_format, decided.name + ": the plan says activations of " +
                                            std::to_string(decided.activations.bits) + " bits, the file has others of " +
-                                           std::to_string(activations.bits)};
+                                           std::to_string(activations.bits) +
+                                           (activations.zero_point ? " with a zero point" : "")};
     }
     return {};
 }

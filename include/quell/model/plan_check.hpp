@@ -322,6 +322,7 @@ template <typename Planned, typename Named>
     if (decided.is_float()) {
         return {};
     }
+    QUELL_TRY_VOID(quant::check_pair(decided.activations, decided.weights));
     QUELL_TRY_VOID(check_options(decided.solver, decided.weights));
     if (const auto* staged = std::get_if<rounding::staged>(&decided.solver.policy)) {
         QUELL_TRY_VOID(packing::panel_shape_of(staged->high, s.out_features, s.in_features));

@@ -22,6 +22,7 @@ struct activation_scheme {
     float clip = 1.0F;                       ///< the scale covers clip * absmax, in (0, 1]; 0: still to be searched
     float static_scale = 0.0F;               ///< with granularity::tensor only; 0: still to be calibrated
     bool at_run_time = false;  ///< with granularity::tensor: no static scale, but one for the rows of each call
+    bool zero_point = false;   ///< codes of 8 bits run from a token's smallest to its largest value, 0 between them
 
     [[nodiscard]] bool is_float() const { return bits == 32; }
     /// Rows of codes that a row of activations becomes: 16 bits are two codes of 8.
@@ -48,6 +49,7 @@ requires(std::same_as<std::remove_const_t<Scheme>, activation_scheme>) void fiel
     visit("clip", form.clip);
     visit("static_scale", form.static_scale);
     visit("at_run_time", form.at_run_time);
+    visit("zero_point", form.zero_point);
 }
 
 /// Errors   errc::unsupported for bits or a reach that no kernel has; errc::bad_value for a clip or scale out of range.
@@ -73,6 +75,21 @@ requires(std::same_as<std::remove_const_t<Scheme>, activation_scheme>) void fiel
     }
     if (form.at_run_time && (form.reach != granularity::tensor || form.bits > 8 || form.static_scale > 0.0F)) {
         return error{errc::unsupported, "a scale of each call needs the reach 'tensor', 4 or 8 bits, no static scale"};
+    }
+    if (form.zero_point && (form.bits != 8 || form.reach != granularity::token || form.clip == 0.0F)) {
+        return error{errc::unsupported, "a zero point needs activations of 8 bits with scales of tokens, and a clip"};
+    }
+    return {};
+}
+
+/// Whether a kernel multiplies such activations by such weights.
+///
+/// Errors   errc::unsupported.
+[[nodiscard]] inline result<void> check_pair(const activation_scheme& activations, const scheme& weights) {
+    if (activations.zero_point && (weights.bits != 8 || weights.zeros != zero_type::none)) {
+        return error{errc::unsupported, "activations with a zero point meet symmetric weights of 8 bits, not " +
+                                            std::to_string(weights.bits) + " bits" +
+                                            (weights.zeros == zero_type::none ? "" : " with zeros")};
     }
     return {};
 }

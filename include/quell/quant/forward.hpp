@@ -63,6 +63,7 @@ struct activation_block {
     std::size_t stride;  ///< in codes or floats
     std::size_t scales_at = 0;
     std::size_t sums_at = 0;
+    std::size_t zeros_at = 0;
     std::size_t rooms_at = 0;
     std::size_t room;   ///< floats for one worker
     std::size_t bytes;  ///< with room to align the start
@@ -87,7 +88,8 @@ private:
         : stride(kernels::padded_k(shape.k)),
           scales_at(rows * stride),
           sums_at(kernels::round_up(scales_at + rows * sizeof(float), 64)),
-          rooms_at(kernels::round_up(sums_at + rows * shape.groups() * sizeof(std::int32_t), 64)),
+          zeros_at(kernels::round_up(sums_at + rows * shape.groups() * sizeof(std::int32_t), 64)),
+          rooms_at(kernels::round_up(zeros_at + rows * sizeof(std::int32_t), 64)),
           room(room_of(rotation, rotation.size())),
           bytes(end_of_rooms(rows)) {}
 
@@ -178,6 +180,7 @@ struct prepared_activations {
     const float* scales = nullptr;
     const std::int32_t* sums = nullptr;
     std::size_t groups = 0;
+    const std::int32_t* zeros = nullptr;
 };
 
 /// Calls f(room, row_begin, row_end) over ranges of rows, every worker with its own room.
@@ -230,6 +233,7 @@ inline prepared_activations prepare(const quantized_linear& layer, matrix_view<c
         .stride = block.stride,
         .scales = reinterpret_cast<float*>(memory + block.scales_at),
         .sums = reinterpret_cast<std::int32_t*>(memory + block.sums_at),
+        .zeros = layer.activations().zero_point ? reinterpret_cast<std::int32_t*>(memory + block.zeros_at) : nullptr,
         .rotation = rotation.shape(),
         .signs = rotation.signs().data(),
     };
@@ -246,7 +250,7 @@ inline prepared_activations prepare(const quantized_linear& layer, matrix_view<c
         args.static_scale = largest_scale(args);
         quantize();
     }
-    return {x, args.codes, args.stride, args.scales, args.sums, shape.groups()};
+    return {x, args.codes, args.stride, args.scales, args.sums, shape.groups(), args.zeros};
 }
 
 /// x as a linear in float meets it: x itself, or its changed rows in the workspace.
@@ -361,6 +365,7 @@ inline void multiply(const quantized_linear& layer, const prepared_activations& 
         .a_bits = layer.activations().bits,
         .a_scales = a.scales + row,
         .a_sums = a.sums + row * a.groups,
+        .a_zeros = a.zeros == nullptr ? nullptr : a.zeros + t.row,
         .m = t.rows,
         .bias = layer.bias().data(),
         .y = y.data() + t.row * y.stride(),

@@ -25,14 +25,15 @@
 namespace quell::quant {
 inline namespace QUELL_BASELINE {
 
-/// Activations symmetric with one scale a token, weights with one scale an output channel or group, symmetric or with
-/// an integer zero.
+/// Activations with one scale a token, symmetric or with a zero point, weights with one scale an output channel or
+/// group, symmetric or with an integer zero.
 struct layer_error_options {
     int activation_bits = 4;       ///< 4, 8 or 16
     int weight_bits = 4;           ///< 2, 3, 4 or 8
     std::size_t weight_group = 0;  ///< 0: whole rows
     bool weight_zeros = false;
     float activation_clip = 1.0F;  ///< the scale covers this part of a token's largest magnitude
+    bool activation_zeros = false;
     rounding::clip_search weight_clip = rounding::no_clip_search;
 };
 
@@ -50,7 +51,8 @@ struct output_error {
     return {.activation_bits = activations.bits,
             .weight_bits = weights.bits,
             .weight_group = weights.reach == granularity::group ? weights.group : 0,
-            .weight_zeros = weights.zeros != zero_type::none};
+            .weight_zeros = weights.zeros != zero_type::none,
+            .activation_zeros = activations.zero_point};
 }
 
 /// Compares outputs row by row. Tokens without any output have no part in the mean.
@@ -117,8 +119,10 @@ namespace detail {
                          .zeros = options.weight_zeros ? zero_type::integer : zero_type::none};
     QUELL_TRY(const quantized codes, rounding::rtn{options.weight_clip}.solve(w, form, {}, threads));
     QUELL_TRY(packing::packed_matrix packed, packing::pack(codes, threads));
-    QUELL_TRY(quantized_linear layer, quantized_linear::make(std::move(packed), {.bits = options.activation_bits,
-                                                                                 .clip = options.activation_clip}));
+    QUELL_TRY(quantized_linear layer,
+              quantized_linear::make(std::move(packed), {.bits = options.activation_bits,
+                                                         .clip = options.activation_clip,
+                                                         .zero_point = options.activation_zeros}));
     return detail::outputs_of(std::move(layer), x, threads);
 }
 

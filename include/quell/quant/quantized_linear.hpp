@@ -44,6 +44,7 @@ public:
         if (weight.panels().shape.format == kernels::panel_format::f32) {
             return error{errc::unsupported, "the packed weight is in float"};
         }
+        QUELL_TRY_VOID(check_pair(activations, weight.form()));
         QUELL_TRY_VOID(check_vector(bias, weight.out_features(), "bias"));
         QUELL_TRY_VOID(check(online, weight.in_features()));
         if (float_columns) {

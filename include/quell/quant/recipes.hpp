@@ -83,6 +83,7 @@ inline constexpr scheme int8_rows{.bits = 8, .reach = granularity::channel};
 inline constexpr scheme int4_rows{.bits = 4, .reach = granularity::channel};
 inline constexpr activation_scheme int8_static{.reach = granularity::tensor};
 inline constexpr activation_scheme int8_dynamic{.reach = granularity::tensor, .at_run_time = true};
+inline constexpr activation_scheme int8_zeros{.zero_point = true};
 inline constexpr activation_scheme int4_tokens{.bits = 4, .clip = 0.9F};
 inline constexpr activation_scheme int4_fitted{.bits = 4, .clip = 0.0F};
 inline constexpr activation_scheme weight_only{.bits = 16};  ///< fine enough that the weights alone cost anything
@@ -288,7 +289,7 @@ inline constexpr named_recipe all_recipes[] = {
     {"gptq-w4a8-g128",
      [](const recipe_options&) { return with_gptq(searched(int4_groups(128, scale_type::f16), {})); }},
     {"rtn-w4a4", [](const recipe_options&) { return searched(int4_rows, int4_tokens); }},
-    {"smoothquant-w8a8", [](const recipe_options& o) { return smoothed(searched(int8_rows, {}), o); }},
+    {"smoothquant-w8a8", [](const recipe_options& o) { return smoothed(searched(int8_rows, int8_zeros), o); }},
     {"smoothquant-static-w8a8", [](const recipe_options& o) { return smoothed(searched(int8_rows, int8_static), o); }},
     {"smoothquant-w4a4", [](const recipe_options& o) { return smoothed(searched(int4_rows, int4_tokens), o); }},
     {"quarot-w4a4", [](const recipe_options& o) { return with_gptq(rotated(searched(int4_rows, int4_fitted), o)); }},

@@ -43,6 +43,7 @@ namespace detail {
 /// Shapes   codes [padded_k(x.size())].
 inline void round_row(std::span<float> x, const activation_scheme& form, std::span<std::int8_t> codes) {
     float scale = 1.0F;
+    std::int32_t zero = 0;
     kernels::best().quantize_rows({.x = x.data(),
                                    .ldx = x.size(),
                                    .rows = 1,
@@ -52,10 +53,11 @@ inline void round_row(std::span<float> x, const activation_scheme& form, std::sp
                                    .static_scale = form.static_scale,
                                    .codes = codes.data(),
                                    .stride = codes.size(),
-                                   .scales = &scale},
+                                   .scales = &scale,
+                                   .zeros = form.zero_point ? &zero : nullptr},
                                   0, 1);
     std::transform(x.begin(), x.end(), codes.begin(), x.begin(),
-                   [scale](float, std::int8_t code) { return static_cast<float>(code) * scale; });
+                   [=](float, std::int8_t code) { return static_cast<float>(code - zero) * scale; });
 }
 
 }  // namespace detail
