@@ -67,7 +67,7 @@ result<void> choose_levels(const arguments& a, bench::settings& s) {
     if (!a.isa.empty()) {
         const auto level = quell::kernels::isa_named(a.isa);
         if (!level) {
-            return error{errc::unsupported, std::string("--isa ") + a.isa + ": no such instruction set"};
+            return error{errc::unsupported, "--isa " + a.isa + ": no such instruction set"};
         }
         QUELL_TRY_VOID(quell::kernels::lower_to(*level));
     } else {
@@ -88,7 +88,7 @@ result<void> choose_formats(const arguments& a, bench::settings& s) {
     for (const std::string& name : a.formats) {
         s.formats.push_back(bench::format_named(name));
         if (s.formats.back() == nullptr) {
-            return error{errc::unsupported, std::string("--formats ") + name + ": no such format"};
+            return error{errc::unsupported, "--formats " + name + ": no such format"};
         }
     }
     for (std::size_t i = 0; i < bench::default_formats && a.formats.empty(); ++i) {
