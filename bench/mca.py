@@ -21,7 +21,7 @@ PROCESSORS = {
     "neon_i8mm": ["neoverse-v1", "neoverse-n2"],
 }
 PRODUCT = re.compile(r"\s(sdot|usdot|smlal2?|smull2?)\s")
-TILE = re.compile(r"^_ZN5quell.*?\d(neon\w*?)4tileINS2_\d+(byte_codes|signed_codes|packed_codes)(?:ILm(\d)EE)?ELi(\d)ELm(\d)E.*:$")
+TILE = re.compile(r"^_ZN5quell.*?\d(neon\w*?)10whole_tileINS2_\d+(byte_codes|signed_codes|packed_codes)(?:ILm(\d)EE)?ELb[01]ELi(\d)ELm(\d)E.*:$")
 
 
 def assembly():

@@ -148,6 +148,7 @@ private:
         add_reference(eigen_here, m, all);
         measure_in_turn(all, wanted_.threads, wanted_.seconds);
         row.seconds = all.front().seconds();
+        row.least_seconds = all.front().least_seconds();
         if (eigen_here != nullptr) {
             row.eigen_seconds = all.back().seconds();
         }

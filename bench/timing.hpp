@@ -52,6 +52,7 @@ struct contender {
 
     /// Seconds of one call.
     [[nodiscard]] double seconds() const { return median(samples); }
+    [[nodiscard]] double least_seconds() const { return *std::min_element(samples.begin(), samples.end()); }
 
     [[nodiscard]] double time_calls(std::size_t threads) {
         const stopwatch watch;

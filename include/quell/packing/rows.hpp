@@ -44,6 +44,10 @@ struct row_block {
 namespace detail {
 
 [[nodiscard]] inline bool storable(float value, scale_type type) {
+    const auto bits = std::bit_cast<std::uint32_t>(value);
+    if (type == scale_type::f16 && (bits & 0x1fffU) == 0 && (bits & 0x7fffffffU) - 0x38800000U < 0x0f000000U) {
+        return true;  // most are normal halves: seen without converting them there and back
+    }
     const float stored = type == scale_type::f16    ? to_f32(to_f16(value))
                          : type == scale_type::bf16 ? to_f32(to_bf16(value))
                                                     : value;
