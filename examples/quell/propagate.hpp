@@ -71,6 +71,7 @@ private:
 
     void start() {
         exact_ = {ids_.size(), network_.shape.width};
+        exact_is_ahead_ = false;
         run_.embed(ids_, exact_.view());
         rounded_ = quell::matrix<float>::copy_of(exact_.view());
         layer_ = 0;
@@ -84,19 +85,24 @@ private:
         }
     }
 
+    /// The float model's stream moves on while its last linear of a half is looked at.
     void show(const quell::model::paired_look& look, const rounded_block& rounded) {
+        QUELL_EXPECTS(!exact_is_ahead_, "inputs in their order, each once");
+        const bool last = transformer::session::is_last_of_half(look.input);
         for_each_window([&](std::size_t first, std::size_t rows) {
             quell::matrix<float> before;
             run_.observe([&](std::size_t input, quell::matrix_view<const float> x) {
                 before = input == look.input ? quell::matrix<float>::copy_of(x) : std::move(before);
             });
-            run_.run_to(look.input, window(exact_, first, rows));
+            last ? run_.run_half(layer_, transformer::session::half_of(look.input), window(exact_, first, rows))
+                 : run_.run_to(look.input, window(exact_, first, rows));
             run_.observe([&](std::size_t input, quell::matrix_view<const float> x) {
                 input == look.input ? look.see(before.view(), x) : void();
             });
             as_in(rounded, [&] { run_.run_to(look.input, window(rounded_, first, rows), rounded.block); });
             run_.observe({});
         });
+        exact_is_ahead_ = last;
     }
 
     /// Both streams go behind this half, unless they are there.
@@ -105,9 +111,12 @@ private:
             return;
         }
         for_each_window([&](std::size_t first, std::size_t rows) {
-            run_.run_half(layer_, which, window(exact_, first, rows));
+            if (!exact_is_ahead_) {
+                run_.run_half(layer_, which, window(exact_, first, rows));
+            }
             as_in(rounded, [&] { run_.run_half(layer_, which, window(rounded_, first, rows), rounded.block); });
         });
+        exact_is_ahead_ = false;
         layer_ += which == half::feed_forward ? 1 : 0;
         next_ = which == half::attention ? half::feed_forward : half::attention;
     }
@@ -138,6 +147,7 @@ private:
     transformer::session run_;
     quell::matrix<float> exact_;    ///< the residual stream in front of half `next_` of layer_, of the float model
     quell::matrix<float> rounded_;  ///< and of the copy
+    bool exact_is_ahead_ = false;   ///< exact_ is behind that half
     std::size_t layer_ = ~std::size_t{0};
     half next_ = half::attention;
 };

@@ -131,6 +131,9 @@ public:
     [[nodiscard]] static half half_of(std::size_t input) {
         return input % inputs_per_block < inputs_per_block / 2 ? half::attention : half::feed_forward;
     }
+    [[nodiscard]] static bool is_last_of_half(std::size_t input) {
+        return input % (inputs_per_block / 2) == inputs_per_block / 2 - 1;
+    }
 
     /// The rows of the embedding, where the residual stream starts.
     void embed(std::span<const std::int32_t> ids, quell::matrix_view<float> stream) const {

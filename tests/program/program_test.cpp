@@ -116,6 +116,23 @@ TEST(Program, SaysWhichSitesAreExemptAndWhichTokensStandInFront) {
     EXPECT_NE(o.out.find("qfem-qfep-w8a8: blk.1.ffn_down: spike ratio "), std::string::npos) << o.out;
 }
 
+/// Less than a window, down to a single token, of which no recipe can learn much.
+TEST(Program, OneTokenOfCalibrationIsEnoughToRun) {
+    const std::string recipes =
+        "smoothquant-w8a8,quarot-w4a4,smoothrot-w4a4,hybrid-w4a4,auto-transform-w4a4,gptq-w4a8-g128,"
+        "gptq-w4a8-g128-propagated,quad-w4a4,awq-w4a8-g128,squeeze10";
+    for (const char* tokens : {"1", "300"}) {
+        auto rows = rows_of({"--model", "toy", "--tokens", "512", "--calib-tokens", tokens, "--recipe", recipes,
+                             "--embedding-bits", "8"});
+        ASSERT_EQ(rows.size(), 10U) << tokens;
+        for (const auto& [recipe, row] : rows) {
+            EXPECT_LT(row["kl_divergence"].get<double>(), 5.0) << recipe << " of " << tokens;
+        }
+        EXPECT_LT(rows["smoothquant-w8a8"]["kl_divergence"], 0.02);
+        EXPECT_LT(rows["gptq-w4a8-g128"]["kl_divergence"], 0.05);
+    }
+}
+
 TEST(Program, KeysAndValuesInCodesCostLittle) {
     const auto kl = [](const char* bits) {
         return rows_of({"--model", "toy", "--tokens", "2048", "--recipe", "rtn-w8a8", "--kv-bits",

@@ -137,6 +137,24 @@ TEST(InputChange, TurnsTheGramMatrixAsItTurnsTheInputs) {
     }
 }
 
+TEST(InputChange, LeavesNothingNegativeOnTheDiagonalOfOneToken) {
+    input_change change;
+    change.rotation = transforms::hadamard(48);
+    for (std::size_t channel = 0; channel < 48; ++channel) {
+        matrix<float> x(1, 48);
+        x(0, channel) = 0.3F;
+        change.rotation.undo(x.view());
+        stats::gram seen;
+        seen.add(x.view());
+        matrix<double> gram = seen.sum();
+        change.apply_to_gram(gram);
+        for (std::size_t j = 0; j < 48; ++j) {
+            EXPECT_NEAR(gram(j, j), j == channel ? 0.09 : 0.0, 1e-7);
+            EXPECT_GE(gram(j, j), 0.0);
+        }
+    }
+}
+
 TEST(CollectorSet, FeedsOnlyTheSelectedAndMerges) {
     any_stats none;
     EXPECT_FALSE(none.any_selected());

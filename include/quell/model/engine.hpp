@@ -74,8 +74,8 @@ struct engine {
     std::function<result<double>(std::span<const trial_weight>)> divergence = {};
     /// The calibration data on its way through the float model and a copy of it with other weights. Shows what enters
     /// one input of this layer in both, the copy's behind these weights of the layer, which it keeps: those of another
-    /// look at the layer are among those of the next. Without `see` the data moves on behind the layer, to the next;
-    /// layer 0 starts anew.
+    /// look at the layer are among those of the next. A layer's inputs are looked at in their order, each at most once.
+    /// Without `see` the data moves on behind the layer, to the next; layer 0 starts anew.
     std::function<result<void>(std::size_t layer, std::span<const trial_weight>, const paired_look&)> propagate = {};
 };
 

@@ -102,6 +102,9 @@ struct input_change {
                 stream->apply(gram.view(), threads);
             }
         }
+        for (std::size_t j = 0; j < gram.rows(); ++j) {  // where no input has anything, round-off may be negative
+            gram(j, j) = std::max(gram(j, j), 0.0);
+        }
     }
 };
 
