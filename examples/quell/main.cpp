@@ -51,7 +51,8 @@ void add_settings(CLI::App& command, quell::quant::recipe_options& settings) {
     static const std::map<std::string, rotation> reaches = {{"full", rotation::full}, {"blocks", rotation::blocks}};
     command
         .add_option("--alpha", settings.alpha,
-                    "Smoothing exponent; else smoothquant takes the best of some for each input, others 0.5")
+                    "Smoothing exponent; else smoothquant takes the best of some for each input at 8 bits, 0.65 at 4; "
+                    "others 0.5")
         ->check(CLI::Range(0.0, 1.0));
     command.add_option("--rank", settings.rank, "Directions of the residual stream that QUAD keeps in float")
         ->check(CLI::PositiveNumber);
