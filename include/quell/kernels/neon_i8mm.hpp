@@ -39,6 +39,9 @@ inline constexpr int chains = 4;  ///< sums that must be under way at once to hi
 QUELL_ALWAYS_INLINE vec_i32 dot_unsigned(vec_i32 sum, code_bytes codes, code_quad a) {
     return {vusdotq_lane_s32(sum.v, codes.v, a.v, 0)};
 }
+QUELL_ALWAYS_INLINE vec_i32 dot_unsigned(vec_i32 sum, code_bytes codes, const quad_of_four& a) {
+    return a.with_step([&](auto step) { return vusdotq_laneq_s32(sum.v, codes.v, a.v, step); });
+}
 
 #define QUELL_DETAIL_UNROLL QUELL_UNROLL
 #include "quell/kernels/detail/int_kernels.inc"
