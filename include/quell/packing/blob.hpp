@@ -47,13 +47,24 @@ static_assert(sizeof(blob_header) == header_bytes);
 class checksum {
 public:
     void add(std::span<const std::byte> bytes) {
-        for (std::size_t at = 0; at < bytes.size(); at += 64) {
-            std::array<std::uint64_t, 8> line = {};
-            std::memcpy(line.data(), bytes.data() + at, bytes.size() - at < 64 ? bytes.size() - at : 64);
+        using words = std::array<std::uint64_t, 8>;
+        words state = state_;
+        const auto add_line = [&](const words& line) {
             for (std::size_t i = 0; i < line.size(); ++i) {
-                state_[i] = step(state_[i], line[i]);
+                state[i] = step(state[i], line[i]);
             }
+        };
+        words line = {};
+        for (; bytes.size() >= sizeof(line); bytes = bytes.subspan(sizeof(line))) {
+            std::memcpy(line.data(), bytes.data(), sizeof(line));
+            add_line(line);
         }
+        if (!bytes.empty()) {
+            line = {};
+            std::memcpy(line.data(), bytes.data(), bytes.size());
+            add_line(line);
+        }
+        state_ = state;
     }
     [[nodiscard]] std::uint64_t value() const {
         std::uint64_t folded = 0;

@@ -96,7 +96,7 @@ inline void get_codes(const std::byte* from, const scheme& form, std::span<std::
     detail::put_codes(q.codes.elements(), q.form, body);
     const detail::factor_run scales = detail::compact_scales(q.form, q.codes.elements().size());
     for (std::size_t i = 0; i < q.scales.elements().size(); ++i) {
-        detail::put_factor(scales, q.scales.elements()[i], body, 0, i);
+        detail::put_factors(scales, q.scales.elements().subspan(i, 1), body, i);
     }
     blob_header h = header_of(q.form, q.out_features(), q.in_features());
     h.magic = detail::compact_magic;

@@ -65,21 +65,6 @@ template <typename T>
     return to_f32(load_as<f16>(panel + run.units_at + j * sizeof(f16)));
 }
 
-/// Requires, where scales are steps, the unit of row j in its place.
-inline void put_factor(const factor_run& run, float value, std::byte* panel, std::size_t g, std::size_t j) {
-    const auto store = [to = panel + run.offset(g, j)](const auto& stored) {
-        std::memcpy(to, &stored, sizeof(stored));
-    };
-    switch (run.type) {
-        case factor_type::i8: return store(static_cast<std::int8_t>(value));
-        case factor_type::f16: return store(to_f16(value));
-        case factor_type::f32: return store(value);
-        case factor_type::scale_steps: return store(static_cast<std::int8_t>(value / get_unit(run, panel, j) - 128.0F));
-        case factor_type::zero_steps:
-            return store(static_cast<std::int8_t>(zero_steps_of(run.bits).nearest(value) - 128));
-    }
-}
-
 [[nodiscard]] inline float get_factor(const factor_run& run, const std::byte* panel, std::size_t g, std::size_t j) {
     const std::byte* from = panel + run.offset(g, j);
     switch (run.type) {
@@ -93,14 +78,36 @@ inline void put_factor(const factor_run& run, float value, std::byte* panel, std
     return 0.0F;
 }
 
-/// Writes one number a group to column j of a run.
-inline void put_factors(const factor_run& run, std::span<const float> values, std::byte* panel, std::size_t j) {
-    if (run.type == factor_type::scale_steps && !values.empty()) {
-        const f16 unit = to_f16(scale_unit(*std::max_element(values.begin(), values.end())));
-        std::memcpy(panel + run.units_at + j * sizeof(unit), &unit, sizeof(unit));
+/// Writes stored(value) for each group to column j of a run.
+template <typename Stored>
+void put_each(const factor_run& run, std::span<const float> values, std::byte* panel, std::size_t j,
+              const Stored& stored) {
+    const std::size_t step = run.offset(1, j) - run.offset(0, j);
+    std::byte* to = panel + run.offset(0, j);
+    for (const float value : values) {
+        const auto factor = stored(value);
+        std::memcpy(to, &factor, sizeof(factor));
+        to += step;
     }
-    for (std::size_t g = 0; g < values.size(); ++g) {
-        put_factor(run, values[g], panel, g, j);
+}
+
+/// Writes one number a group to column j of a run, and the unit of scales that are counted in units.
+inline void put_factors(const factor_run& run, std::span<const float> values, std::byte* panel, std::size_t j) {
+    const auto put = [&](const auto& stored) { put_each(run, values, panel, j, stored); };
+    switch (run.type) {
+        case factor_type::i8: return put([](float value) { return static_cast<std::int8_t>(value); });
+        case factor_type::f16: return put([](float value) { return to_f16(value); });
+        case factor_type::f32: return put([](float value) { return value; });
+        case factor_type::scale_steps: {
+            const f16 unit =
+                to_f16(values.empty() ? 0.0F : scale_unit(*std::max_element(values.begin(), values.end())));
+            std::memcpy(panel + run.units_at + j * sizeof(unit), &unit, sizeof(unit));
+            return put([unit = to_f32(unit)](float value) { return static_cast<std::int8_t>(value / unit - 128.0F); });
+        }
+        case factor_type::zero_steps:
+            return put([steps = zero_steps_of(run.bits)](float value) {
+                return static_cast<std::int8_t>(steps.nearest(value) - 128);
+            });
     }
 }
 
