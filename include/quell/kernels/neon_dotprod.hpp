@@ -41,7 +41,7 @@ QUELL_ALWAYS_INLINE vec_i32 dot_unsigned(vec_i32 sum, code_bytes codes, code_qua
 }
 QUELL_ALWAYS_INLINE vec_i32 dot_unsigned(vec_i32 sum, code_bytes codes, const quad_of_four& a) {
     const int8x16_t w = vreinterpretq_s8_u8(codes.v);
-    return a.with_step([&](auto step) { return vdotq_laneq_s32(sum.v, w, a.v, step); });
+    return a.with_step([&](auto step) { return vdotq_laneq_s32(sum.v, w, a.v, decltype(step)::value); });
 }
 
 #define QUELL_DETAIL_UNROLL QUELL_UNROLL

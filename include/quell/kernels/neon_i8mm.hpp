@@ -40,7 +40,7 @@ QUELL_ALWAYS_INLINE vec_i32 dot_unsigned(vec_i32 sum, code_bytes codes, code_qua
     return {vusdotq_lane_s32(sum.v, codes.v, a.v, 0)};
 }
 QUELL_ALWAYS_INLINE vec_i32 dot_unsigned(vec_i32 sum, code_bytes codes, const quad_of_four& a) {
-    return a.with_step([&](auto step) { return vusdotq_laneq_s32(sum.v, codes.v, a.v, step); });
+    return a.with_step([&](auto step) { return vusdotq_laneq_s32(sum.v, codes.v, a.v, decltype(step)::value); });
 }
 
 #define QUELL_DETAIL_UNROLL QUELL_UNROLL
