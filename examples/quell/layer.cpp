@@ -9,6 +9,7 @@
 #include "quell/io/to_float.hpp"
 #include "quell/packing/layout.hpp"
 #include "quell/quant/recipe_linear.hpp"
+#include "quell/quant/recipes.hpp"
 #include "quell/report/error_stats.hpp"
 
 #include <cstdint>

@@ -14,6 +14,7 @@
 #include "quell/model/survey_json.hpp"
 #include "quell/packing/blob.hpp"
 #include "quell/quant/recipe_linear.hpp"
+#include "quell/quant/recipes.hpp"
 #include "speed.hpp"
 #include "toy/corpus.hpp"
 #include "toy/massive_tokens.hpp"

@@ -7,6 +7,7 @@
 #include "quell/model/allocate.hpp"
 #include "quell/model/plan.hpp"
 #include "quell/model/prefix_search.hpp"
+#include "quell/quant/recipes.hpp"
 #include "quell/report/layer_report.hpp"
 #include "transformer/model.hpp"
 

@@ -25,6 +25,7 @@
 #include "quell/outliers/channel_rules.hpp"
 #include "quell/outliers/input_profile.hpp"
 #include "quell/quant/recipe_linear.hpp"
+#include "quell/quant/recipes.hpp"
 #include "quell/report/report_json.hpp"
 #include "quell/stats/gram.hpp"
 #include "quell/stats/moments.hpp"

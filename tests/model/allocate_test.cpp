@@ -5,6 +5,7 @@
 #include "quell/model/apply.hpp"
 #include "quell/model/plan_json.hpp"
 #include "quell/model/survey_json.hpp"
+#include "quell/quant/recipes.hpp"
 #include "support/fake_engine.hpp"
 #include "support/planted.hpp"
 

@@ -3,6 +3,7 @@
 
 #include "quell/core/thread_pool.hpp"
 #include "quell/model/make_plan.hpp"
+#include "quell/quant/recipes.hpp"
 #include "support/fake_engine.hpp"
 #include "support/linear_outputs.hpp"
 

@@ -2,6 +2,7 @@
 #include "quell/model/linear_tensors.hpp"
 
 #include "quell/quant/recipe_linear.hpp"
+#include "quell/quant/recipes.hpp"
 #include "support/planted.hpp"
 #include "support/temporary_folder.hpp"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "quell/model/make_plan.hpp"
 #include "quell/model/plan_json.hpp"
+#include "quell/quant/recipes.hpp"
 #include "support/fake_engine.hpp"
 
 #include <gtest/gtest.h>

@@ -2,6 +2,7 @@
 #include "quell/quant/linear_arrays.hpp"
 
 #include "quell/quant/recipe_linear.hpp"
+#include "quell/quant/recipes.hpp"
 #include "support/planted.hpp"
 
 #include <gtest/gtest.h>

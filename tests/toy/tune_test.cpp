@@ -5,6 +5,7 @@
 #include "quell/model/apply.hpp"
 #include "quell/model/make_plan.hpp"
 #include "quell/quant/linear_arrays.hpp"
+#include "quell/quant/recipes.hpp"
 #include "support/temporary_folder.hpp"
 #include "toy/corpus.hpp"
 #include "toy/embedded.hpp"

@@ -4,6 +4,7 @@
 #include "quell/core/thread_pool.hpp"
 #include "quell/model/apply.hpp"
 #include "quell/model/make_plan.hpp"
+#include "quell/quant/recipes.hpp"
 #include "random_model.hpp"
 
 #include <gtest/gtest.h>

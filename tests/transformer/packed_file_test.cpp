@@ -6,6 +6,7 @@
 #include "quell/model/apply.hpp"
 #include "quell/model/make_plan.hpp"
 #include "quell/quant/recipe_linear.hpp"
+#include "quell/quant/recipes.hpp"
 #include "random_model.hpp"
 
 #include <gtest/gtest.h>

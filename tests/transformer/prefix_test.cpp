@@ -3,6 +3,7 @@
 #include "quell/model/apply.hpp"
 #include "quell/model/make_plan.hpp"
 #include "quell/model/prefix_search.hpp"
+#include "quell/quant/recipes.hpp"
 #include "random_model.hpp"
 #include "transformer/adapter.hpp"
 #include "transformer/kv_cache.hpp"

@@ -3,6 +3,7 @@
 
 #include "quell/core/thread_pool.hpp"
 #include "quell/quant/recipe_linear.hpp"
+#include "quell/quant/recipes.hpp"
 #include "random_model.hpp"
 #include "reference/llama.hpp"
 #include "transformer/graph.hpp"

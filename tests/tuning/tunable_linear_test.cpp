@@ -2,7 +2,7 @@
 #include "quell/tuning/tunable_linear.hpp"
 
 #include "quell/core/thread_pool.hpp"
-#include "quell/quant/recipes.hpp"
+#include "quell/quant/recipe_parts.hpp"
 #include "quell/rounding/hqq.hpp"
 #include "quell/rounding/rtn.hpp"
 #include "reference/hadamard.hpp"

@@ -22,7 +22,8 @@
 #include "quell/outliers/layer_flags.hpp"
 #include "quell/packing/layout.hpp"
 #include "quell/quant/allocation_rule.hpp"
-#include "quell/quant/recipes.hpp"
+#include "quell/quant/recipe.hpp"
+#include "quell/quant/recipe_parts.hpp"
 #include "quell/report/number_text.hpp"
 
 #include <cmath>

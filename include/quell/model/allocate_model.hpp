@@ -22,7 +22,7 @@
 #include "quell/packing/layout.hpp"
 #include "quell/quant/any_quantizer.hpp"
 #include "quell/quant/policies.hpp"
-#include "quell/quant/recipes.hpp"
+#include "quell/quant/recipe_parts.hpp"
 #include "quell/quant/sensitivity.hpp"
 #include "quell/report/number_text.hpp"
 #include "quell/rounding/gptq.hpp"

@@ -9,7 +9,7 @@
 #include "quell/core/target.hpp"
 #include "quell/model/plan.hpp"
 #include "quell/model/plan_check.hpp"
-#include "quell/quant/recipes.hpp"
+#include "quell/quant/recipe.hpp"
 
 #include <algorithm>
 #include <cstddef>

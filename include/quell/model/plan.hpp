@@ -9,7 +9,7 @@
 #include "quell/core/target.hpp"
 #include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/any_quantizer.hpp"
-#include "quell/quant/recipes.hpp"
+#include "quell/quant/recipe.hpp"
 #include "quell/quant/tuning_rule.hpp"
 #include "quell/rounding/propagated_target.hpp"
 

@@ -11,7 +11,7 @@
 #include "quell/quant/any_quantizer.hpp"
 #include "quell/quant/forward.hpp"
 #include "quell/quant/make_linear.hpp"
-#include "quell/quant/recipes.hpp"
+#include "quell/quant/recipe.hpp"
 #include "quell/quant/rounded_weight.hpp"
 #include "quell/quant/transform_choice.hpp"
 
