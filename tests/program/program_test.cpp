@@ -120,17 +120,22 @@ TEST(Program, SaysWhichSitesAreExemptAndWhichTokensStandInFront) {
 TEST(Program, OneTokenOfCalibrationIsEnoughToRun) {
     const std::string recipes =
         "smoothquant-w8a8,quarot-w4a4,smoothrot-w4a4,hybrid-w4a4,auto-transform-w4a4,gptq-w4a8-g128,"
-        "gptq-w4a8-g128-propagated,quad-w4a4,awq-w4a8-g128,squeeze10";
-    for (const char* tokens : {"1", "300"}) {
-        auto rows = rows_of({"--model", "toy", "--tokens", "512", "--calib-tokens", tokens, "--recipe", recipes,
-                             "--embedding-bits", "8"});
-        ASSERT_EQ(rows.size(), 10U) << tokens;
+        "gptq-w4a8-g128-propagated,awq-w4a8-g128,squeeze10";
+    for (const std::string tokens : {"1", "300"}) {
+        const std::string all = tokens == "1" ? recipes : recipes + ",quad-w4a4";
+        auto rows = rows_of(
+            {"--model", "toy", "--tokens", "512", "--calib-tokens", tokens, "--recipe", all, "--embedding-bits", "8"});
+        ASSERT_EQ(rows.size(), tokens == "1" ? 9U : 10U);
         for (const auto& [recipe, row] : rows) {
             EXPECT_LT(row["kl_divergence"].get<double>(), 5.0) << recipe << " of " << tokens;
         }
         EXPECT_LT(rows["smoothquant-w8a8"]["kl_divergence"], 0.02);
         EXPECT_LT(rows["gptq-w4a8-g128"]["kl_divergence"], 0.05);
     }
+    const outcome o = program_test::quell(
+        {"eval", "--model", "toy", "--tokens", "512", "--calib-tokens", "1", "--recipe", "quad-w4a4", "--quiet"});
+    EXPECT_EQ(o.status, 1);
+    EXPECT_NE(o.err.find("1 tokens cannot tell 16 leading directions"), std::string::npos) << o.err;
 }
 
 TEST(Program, KeysAndValuesInCodesCostLittle) {

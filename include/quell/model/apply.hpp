@@ -189,6 +189,7 @@ private:
                 return network_.rotate_stream(transforms::stream_rotation(g.stream.width, rotation_seed),
                                               options_.threads);
             case stream_basis::split: {
+                QUELL_TRY_VOID(check_tokens_for_split());
                 QUELL_TRY(const matrix<double> gram, stream_gram(g, network_, records_, options_.threads));
                 QUELL_TRY(const transforms::svd_split split,
                           transforms::split_stream(gram.view(), model_.decided.split_rank, rotation_seed));
@@ -197,6 +198,19 @@ private:
             }
             default: return {};
         }
+    }
+
+    /// No more tokens than directions leave inputs in the rest whose Gram matrices are but round-off.
+    [[nodiscard]] result<void> check_tokens_for_split() const {
+        const std::size_t rank = model_.decided.split_rank;
+        for (const input_record& record : records_) {
+            if (record.gram && record.gram->count() <= rank) {
+                return error{errc::bad_value, "calibration: " + std::to_string(record.gram->count()) +
+                                                  " tokens cannot tell " + std::to_string(rank) +
+                                                  " leading directions of the stream from the rest"};
+            }
+        }
+        return {};
     }
 
     /// The change of one input. Consumers come before producers: a scale that goes into the rows of a linear changes
