@@ -66,6 +66,12 @@
 #define QUELL_HAS_NEON_I8MM 0
 #endif
 
+// Kernels take a minute to compile. Where this is 1, in all units alike, only the one that includes kernels/levels.hpp
+// compiles them; the others are linked with it.
+#ifndef QUELL_KERNELS_APART
+#define QUELL_KERNELS_APART 0
+#endif
+
 // gcc 12 says of its own AVX-512 header that it reads what it never set, and blames the caller.
 #if defined(__GNUC__) && !defined(__clang__)
 #define QUELL_AVX512_BEGIN                                                               \

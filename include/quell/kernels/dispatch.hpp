@@ -5,15 +5,10 @@
 #pragma once
 
 #include "quell/core/result.hpp"
-#include "quell/kernels/amx.hpp"
-#include "quell/kernels/avx2.hpp"
-#include "quell/kernels/avx512.hpp"
-#include "quell/kernels/avx512vnni.hpp"
-#include "quell/kernels/avxvnni.hpp"
-#include "quell/kernels/neon.hpp"
-#include "quell/kernels/neon_dotprod.hpp"
-#include "quell/kernels/neon_i8mm.hpp"
-#include "quell/kernels/scalar.hpp"
+#include "quell/kernels/table.hpp"
+#if !QUELL_KERNELS_APART
+#include "quell/kernels/levels.hpp"
+#endif
 
 #include <atomic>
 #include <cstddef>
@@ -40,28 +35,15 @@ namespace detail {
 
 using quell::kernels::detail::lowered_to;
 
-/// Every level this build contains, weakest first.
-inline constexpr const kernel_table* compiled_tables[] = {
-    &scalar::table,
-#if QUELL_ARCH_X86_64
-    &avx2::table,         &avxvnni::table, &avx512::table, &avx512vnni::table, &amx::table,
-#elif QUELL_ARCH_AARCH64
-    &neon::table,
-#endif
-#if QUELL_HAS_NEON_DOTPROD
-    &neon_dotprod::table,
-#endif
-#if QUELL_HAS_NEON_I8MM
-    &neon_i8mm::table,
-#endif
-};
+/// The kernels of every level this build contains, weakest first. Defined in levels.hpp.
+std::span<const kernel_table* const> compiled_tables();
 
 struct runnable_levels {
-    isa levels[std::size(compiled_tables)] = {};
+    isa levels[std::size(all_isas)] = {};
     std::size_t count = 0;
 
     runnable_levels() {
-        for (const kernel_table* table : compiled_tables) {
+        for (const kernel_table* table : compiled_tables()) {
             if (processor_has(table->level)) {
                 levels[count++] = table->level;
             }
@@ -79,7 +61,7 @@ struct runnable_levels {
 
 /// The kernels of one level; nullptr where it is not available.
 [[nodiscard]] inline const kernel_table* by_isa(isa level) {
-    for (const kernel_table* table : detail::compiled_tables) {
+    for (const kernel_table* table : detail::compiled_tables()) {
         if (table->level == level && processor_has(level)) {
             return table;
         }
