@@ -8,6 +8,7 @@
 #include "quell/core/matrix.hpp"
 #include "quell/model/engine.hpp"
 #include "quell/quant/forward.hpp"
+#include "quell/quant/linear_arrays.hpp"
 #include "transformer/adapter.hpp"
 #include "transformer/graph.hpp"
 #include "transformer/model.hpp"
@@ -18,7 +19,7 @@
 
 namespace program {
 
-/// Nothing where there are no such weights.
+/// Nothing where there are no such weights. Must not outlive the model and what stands for other linears.
 [[nodiscard]] inline std::optional<transformer::block> trial_block(const transformer::model& network, std::size_t layer,
                                                                    std::span<const quell::model::trial_weight> instead,
                                                                    const quell::executor& threads) {
@@ -27,14 +28,19 @@ namespace program {
     }
     const quell::graph g = transformer::make_graph(network.shape);
     const transformer::block& own = network.blocks[layer];
+    const auto as_it_is = [](const quell::quant::linear& l) -> quell::quant::linear {
+        return *quell::quant::map_linear(quell::quant::arrays_of(l));
+    };
     const auto linear = [&](const quell::quant::linear& l) -> quell::quant::linear {
         for (const quell::model::trial_weight& t : instead) {
             if (transformer::detail::linear_of(network, g.sites[t.site]) == &l) {
+                if (t.quantized != nullptr) {
+                    return as_it_is(*t.quantized);
+                }
                 return quell::quant::float_linear(t.w, quell::quant::bias(l), threads);
             }
         }
-        const quell::matrix<float> w = quell::quant::weight(l);
-        return quell::quant::float_linear(w.view(), quell::quant::bias(l), threads);
+        return as_it_is(l);
     };
     return transformer::block{.attn_norm = quell::buffer<float>::copy_of(own.attn_norm),
                               .q = linear(own.q),

@@ -257,13 +257,14 @@ private:
                 .attended = {rows, c.query_width()},
                 .gate = {c.act == activation::swiglu ? rows : 0, c.ff_width},
                 .up = {rows, c.ff_width}};
-        std::size_t bytes = 0;
         for (const block& b : network_.blocks) {
-            for_each_linear(b, [&](const quell::quant::linear& l) {
-                bytes = std::max(bytes, quell::quant::workspace_bytes(l, rows));
-            });
+            make_room_for(b, rows);
         }
-        grow(workspace_, bytes);
+    }
+
+    void make_room_for(const block& b, std::size_t rows) {
+        for_each_linear(
+            b, [&](const quell::quant::linear& l) { grow(workspace_, quell::quant::workspace_bytes(l, rows)); });
     }
 
     /// Runs tokens at position_ ... through all blocks; `out` receives their states behind the final norm.
@@ -293,6 +294,9 @@ private:
     quell::matrix_view<float> begin_trial(std::size_t rows, std::size_t layer, const block* instead) {
         QUELL_EXPECTS(rows <= std::min(rows_at_once, capacity() - position_), "rows that fit");
         reserve(rows);
+        if (instead != nullptr) {
+            make_room_for(*instead, rows);
+        }
         trial_ = instead;
         trial_layer_ = layer;
         return first_rows(act_.delta, rows);

@@ -219,6 +219,27 @@ TEST(Apply, LaterInputsAreSeenBehindRoundedActivations) {
     }
 }
 
+TEST(Apply, WhereNothingIsTransformedTheLinearItselfStandsForItsWeightAndItsRounding) {
+    quant::recipe how = recipe("rtn-w8a8");
+    how.calibration.inputs = rounding::calibration_inputs::propagated;
+    fake_engine engine;
+    (void)applied(engine, how);
+    for (std::size_t s = 0; s < engine.kept.size(); ++s) {
+        const quant::linear passed_on = quant::float_linear(engine.kept[s].view(), engine.biases[s]);
+        ASSERT_TRUE(engine.outputs_as_given.contains(s)) << s;
+        EXPECT_LT(relative_difference(outputs_of(passed_on, engine.rounded_rows.at(engine.graph.sites[s].input)),
+                                      engine.outputs_as_given.at(s)),
+                  1e-5);
+    }
+    how.activations = {.bits = 16};
+    (void)applied(engine, how);
+    EXPECT_TRUE(engine.outputs_as_given.empty());
+    how = recipe("smoothquant-w8a8");
+    how.calibration.inputs = rounding::calibration_inputs::propagated;
+    (void)applied(engine, how);
+    EXPECT_LT(engine.outputs_as_given.size(), engine.kept.size());
+}
+
 TEST(Apply, PropagationNeedsAnEngineThatPropagates) {
     fake_engine engine;
     model::engine lent = engine.lend();

@@ -68,6 +68,8 @@ public:
     /// What it was given for each input, and what that made of rows_for(it).
     std::map<std::size_t, std::function<void(quell::matrix_view<float>)>> kept_rounding = {};
     std::map<std::size_t, quell::matrix<float>> rounded_rows = {};
+    /// For each site that was given a linear, what that makes of rows_for(its input).
+    std::map<std::size_t, quell::matrix<float>> outputs_as_given = {};
     [[nodiscard]] quell::matrix<float> rows_for(std::size_t input) const {
         return random_matrix(20, graph.inputs[input].features, 77);
     }
@@ -125,6 +127,7 @@ private:
             kept.clear();
             kept_rounding.clear();
             rounded_rows.clear();
+            outputs_as_given.clear();
             for (const quell::matrix<float>& w : weights) {
                 kept.push_back(quell::matrix<float>::copy_of(w.view()));
             }
@@ -135,6 +138,9 @@ private:
             kept_rounding[input] = t.round_input;
             rounded_rows[input] = rows_for(input);
             t.round_input ? t.round_input(rounded_rows[input].view()) : void();
+            if (t.quantized != nullptr) {
+                outputs_as_given[t.site] = outputs_of(*t.quantized, rows_for(input));
+            }
         }
         if (!look.see) {
             return;

@@ -22,11 +22,19 @@ public:
     matrix(std::size_t rows, std::size_t cols) : data_(product(rows, cols)), rows_(rows), cols_(cols) {}
 
     [[nodiscard]] static matrix copy_of(matrix_view<const T> source) {
-        matrix copy(source.rows(), source.cols());
-        for (std::size_t r = 0; r < source.rows() && source.cols() > 0; ++r) {
-            std::memcpy(copy.view().row(r).data(), source.row(r).data(), source.cols() * sizeof(T));
-        }
+        matrix copy;
+        copy.assign(source);
         return copy;
+    }
+
+    /// Takes shape and values of `source`; allocates only where the shape is another.
+    void assign(matrix_view<const T> source) {
+        if (rows_ != source.rows() || cols_ != source.cols()) {
+            *this = matrix(source.rows(), source.cols());
+        }
+        for (std::size_t r = 0; r < rows_ && cols_ > 0; ++r) {
+            std::memcpy(view().row(r).data(), source.row(r).data(), cols_ * sizeof(T));
+        }
     }
 
     [[nodiscard]] std::size_t rows() const { return rows_; }

@@ -125,38 +125,38 @@ inline void invert_lower(matrix_view<double> l, const executor& threads) {
     }
 }
 
-/// The same matrix with rows and columns in opposite order.
-inline void reverse(matrix_view<const double> from, matrix_view<double> to) {
-    const std::size_t n = from.rows();
+/// Rows and columns in opposite order.
+inline void reverse(matrix_view<double> h) {
+    const std::size_t n = h.rows();
+    for (std::size_t r = 0; r < n / 2; ++r) {
+        std::swap_ranges(h.row(r).begin(), h.row(r).end(), h.row(n - 1 - r).begin());
+    }
     for (std::size_t r = 0; r < n; ++r) {
-        const auto row = from.row(n - 1 - r);
-        std::reverse_copy(row.begin(), row.end(), to.row(r).begin());
+        std::reverse(h.row(r).begin(), h.row(r).end());
     }
 }
 
 }  // namespace detail
 
-/// U, upper triangular with a positive diagonal, such that H^-1 = U^T U.
+/// U, upper triangular with a positive diagonal, such that H^-1 = U^T U; made in the memory of H.
 ///
 /// Shapes   h [n, n], symmetric: only what is on and above its diagonal is read; U [n, n] with zeros below.
 /// Errors   errc::not_positive_definite, naming the pivot; errc::bad_shape.
-/// Cost     n^3 / 3 multiply-subtracts, 2 n^2 doubles.
+/// Cost     n^3 / 3 multiply-subtracts.
 /// Oracle   reference::inverse_factor (tests/reference/inverse_factor.hpp), bit for bit; U^T U H = I.
-[[nodiscard]] inline result<matrix<double>> inverse_factor(matrix_view<const double> h, const executor& threads = {}) {
+[[nodiscard]] inline result<matrix<double>> inverse_factor(matrix<double> h, const executor& threads = {}) {
     const std::size_t n = h.rows();
     if (h.cols() != n) {
         return error{errc::bad_shape, std::to_string(n) + " x " + std::to_string(h.cols()) + " is not square"};
     }
-    matrix<double> reversed(n, n);
-    detail::reverse(h, reversed.view());
-    if (const auto failed = detail::factor_lower(reversed.view(), threads)) {
+    detail::reverse(h.view());
+    if (const auto failed = detail::factor_lower(h.view(), threads)) {
         return error{errc::not_positive_definite, "not positive definite: pivot " + std::to_string(n - 1 - *failed) +
-                                                      " is " + std::to_string(reversed(*failed, *failed))};
+                                                      " is " + std::to_string(h(*failed, *failed))};
     }
-    detail::invert_lower(reversed.view(), threads);
-    matrix<double> u(n, n);
-    detail::reverse(std::as_const(reversed).view(), u.view());
-    return u;
+    detail::invert_lower(h.view(), threads);
+    detail::reverse(h.view());
+    return h;
 }
 
 }  // namespace QUELL_BASELINE

@@ -14,6 +14,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace quell::linalg {
 inline namespace QUELL_BASELINE {
@@ -35,7 +36,11 @@ struct packed_tile {
         for (std::size_t k = 0; k < b.rows(); ++k) {
             const double* row = b.data() + k * b.stride();
             double* to = &values[k * kernels::f64_columns];
-            std::fill(std::copy_n(row, b.cols(), to), to + kernels::f64_columns, 0.0);
+            if (b.cols() == kernels::f64_columns) {
+                std::memcpy(to, row, kernels::f64_columns * sizeof(double));  // of known size: a few vectors
+            } else {
+                std::fill(std::copy_n(row, b.cols(), to), to + kernels::f64_columns, 0.0);
+            }
         }
     }
 };

@@ -375,7 +375,7 @@ private:
         decided.activations = quant::calibrated(decided.activations, records_[i].stats, change);
         const std::size_t rank = rank_of_input(i);
         const input_rounding rounding{decided.activations, rank};
-        QUELL_TRY(const std::optional<matrix<float>> moved, propagated_target(i, w, rounding));
+        QUELL_TRY(const std::optional<matrix<float>> moved, propagated_target(s, w, rounding));
         const matrix_view<const float> target = moved ? moved->view() : w;
         const matrix_view<const float> integer_part = target.block(0, rank, w.rows(), w.cols() - rank);
         QUELL_TRY(
@@ -405,14 +405,15 @@ private:
         return propagation_ ? pass_on(s, target.block(0, 0, w.rows(), rank), rounded, rounding) : result<void>();
     }
 
-    /// What the codes of a site behind input i are to stand for, where that is not its weight.
-    result<std::optional<matrix<float>>> propagated_target(std::size_t i, matrix_view<const float> w,
+    /// What the codes of a site are to stand for, where that is not its weight.
+    result<std::optional<matrix<float>>> propagated_target(std::size_t s, matrix_view<const float> w,
                                                            const input_rounding& rounding) {
         if (!propagation_) {
             return std::optional<matrix<float>>();
         }
+        const std::size_t i = source_.graph.sites[s].input;
         QUELL_TRY_VOID(propagation_->look_at(i, changes_[i], rounding));
-        QUELL_TRY(matrix<float> target, propagation_->target(w));
+        QUELL_TRY(matrix<float> target, propagation_->target(s, w));
         return std::optional(std::move(target));
     }
 
@@ -422,7 +423,9 @@ private:
         const quant::input_change& change = changes_[source_.graph.sites[s].input];
         matrix<float> w = side_by_side(matrix<float>::copy_of(float_columns), quant::dequantized(rounded));
         restore(s, w.view(), change);
-        return propagation_->replace(s, std::move(w), change, rounding);
+        const bool fits = change.empty() && !rounding.empty() && !network_.changes_rows(s) &&
+                          !std::holds_alternative<quant::float_linear>(*linears_[s]);
+        return propagation_->replace(s, std::move(w), change, rounding, fits ? &*linears_[s] : nullptr);
     }
 
     /// Takes back what was done to a weight in front of its rounding.

@@ -51,6 +51,8 @@ struct trial_weight {
     matrix_view<const float> w = {};
     /// What becomes of the rows [tokens, in] in front of it, the same for all readers of an input; empty: nothing.
     std::function<void(matrix_view<float>)> round_input = {};
+    /// Not nullptr: the linear that both stand for, which may run in their place, for it takes less time.
+    const quant::linear* quantized = nullptr;
 };
 
 struct engine {

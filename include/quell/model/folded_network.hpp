@@ -117,6 +117,9 @@ public:
         }
     }
 
+    /// Whether its outputs are scaled or rotated.
+    [[nodiscard]] bool changes_rows(std::size_t at) const { return writes_rotated(at) || !row_divisors_[at].empty(); }
+
     /// Takes back what weight() and rotate_output() did to the rows of a site.
     void restore_rows(std::size_t at, matrix_view<float> weight) const {
         if (writes_rotated(at)) {

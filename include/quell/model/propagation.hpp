@@ -13,6 +13,7 @@
 #include "quell/model/engine.hpp"
 #include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/concepts.hpp"
+#include "quell/quant/forward.hpp"
 #include "quell/quant/round_activations.hpp"
 #include "quell/rounding/hessian.hpp"
 #include "quell/rounding/propagated_target.hpp"
@@ -76,18 +77,25 @@ public:
     /// Of the input looked at last. Shapes   gram [in, in].
     [[nodiscard]] rounding::input_knowledge known() const { return {.gram = gram_.view(), .tokens = tokens_}; }
 
-    /// The weight that brings the outputs back to those of the float model.
-    [[nodiscard]] result<matrix<float>> target(matrix_view<const float> w) {
+    /// The weight of a site behind that input which brings its outputs back to those of the float model. Once a site:
+    /// behind the last one, what no solver needs is gone.
+    [[nodiscard]] result<matrix<float>> target(std::size_t site, matrix_view<const float> w) {
         rounding::input_knowledge all = known();
         all.memo = &memo_;
-        return rounding::propagated_target(w, shift_.view(), all, rule_, threads_);
+        auto wanted = rounding::propagated_target(w, shift_.view(), all, rule_, threads_);
+        if (source_.graph.readers_of(source_.graph.sites[site].input).back() == site) {
+            shift_ = {};
+            memo_.forget();
+        }
+        return wanted;
     }
 
-    /// The linear of this site from now on: its weight, as the float model would have it, and what rounds its input.
+    /// The linear of this site from now on: its weight, as the float model would have it, and what rounds its input;
+    /// or, where it fits the float model as it is, the linear itself, which must stay until the layer is done.
     /// Behind the last site of a layer both models move on.
     result<void> replace(std::size_t site, matrix<float> rounded, const quant::input_change& change,
-                         const input_rounding& rounding) {
-        rounded_.push_back({site, std::move(rounded), in_place(change, rounding)});
+                         const input_rounding& rounding, const quant::linear* fitting) {
+        rounded_.push_back({site, std::move(rounded), in_place(change, rounding), fitting});
         return pass(site);
     }
 
@@ -107,6 +115,7 @@ private:
         std::size_t site;
         matrix<float> w;
         std::function<void(matrix_view<float>)> round_input;
+        const quant::linear* quantized;
     };
 
     result<void> collect(std::size_t input, const quant::input_change& change, const input_rounding& rounding,
@@ -118,12 +127,14 @@ private:
                                               "engine does not give"};
         }
         stats::gram_workspace room;
+        matrix<float> before;
+        matrix<float> now;
         result<void> status;
         const auto see = [&](matrix_view<const float> exact, matrix_view<const float> x) {
             status = status ? detail::check_width(point, x) : status;
             if (status) {
-                matrix<float> before = matrix<float>::copy_of(exact);
-                matrix<float> now = matrix<float>::copy_of(x);
+                before.assign(exact);
+                now.assign(x);
                 change.apply_to_input(before.view(), threads_);
                 change.apply_to_input(now.view(), threads_);
                 rounding.apply(now.view(), threads_);
@@ -153,7 +164,7 @@ private:
     [[nodiscard]] std::vector<trial_weight> trials() const {
         std::vector<trial_weight> all;
         for (const replacement& r : rounded_) {
-            all.push_back({r.site, r.w.view(), r.round_input});
+            all.push_back({r.site, r.w.view(), r.round_input, r.quantized});
         }
         return all;
     }

@@ -148,7 +148,7 @@ struct diagonal_terms {
     double damping = options.damping;
     for (int step = 1;; ++step) {
         f.damping = damping * diagonal.live_mean;
-        auto u = linalg::inverse_factor(damped_hessian(known.gram, f).view(), threads);
+        auto u = linalg::inverse_factor(damped_hessian(known.gram, f), threads);
         if (u) {
             f.u = *std::move(u);
             return f;
@@ -185,7 +185,7 @@ struct diagonal_terms {
 /// Shapes   known.gram [in, in], symmetric.
 /// Errors   errc::not_found without a Gram matrix; errc::bad_shape; errc::bad_value for a diagonal that is negative or
 ///          not finite; errc::not_positive_definite after the last damping.
-/// Cost     in^3 / 3 multiply-subtracts and 3 in^2 doubles.
+/// Cost     in^3 / 3 multiply-subtracts and in^2 doubles.
 /// Source   GPTQ, arXiv 2210.17323, with the damping and the dead columns of its code. Differs: the damping of dead
 ///          columns does not count, the ladder.
 /// Oracle   reference::gptq (tests/reference/gptq.hpp).

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 namespace quell::stats {
@@ -34,12 +35,13 @@ public:
         for (std::size_t first = 0; first < x.rows(); first += detail::gram_chunk) {
             const std::size_t n = std::min(detail::gram_chunk, x.rows() - first);
             const matrix_view<const float> after = x.block(first, 0, n, channels_);
-            matrix<float> moved = matrix<float>::copy_of(exact.block(first, 0, n, channels_));
+            moved_.assign(exact.block(first, 0, n, channels_));
             for (std::size_t t = 0; t < n; ++t) {
-                std::transform(moved.row(t).begin(), moved.row(t).end(), after.row(t).begin(), moved.row(t).begin(),
+                std::transform(moved_.row(t).begin(), moved_.row(t).end(), after.row(t).begin(), moved_.row(t).begin(),
                                [](float before, float now) { return before - now; });
             }
-            detail::gram_product<detail::square_bands>(moved.view(), after, {}, sum_.data(), room).run(threads);
+            detail::gram_product<detail::square_bands>(std::as_const(moved_).view(), after, {}, sum_.data(), room)
+                .run(threads);
         }
     }
 
@@ -51,6 +53,7 @@ public:
 
 private:
     std::vector<float> sum_;
+    matrix<float> moved_;
     std::size_t channels_ = 0;
 };
 
