@@ -3,6 +3,7 @@
 // played in software, as the processor's manual defines them; the rest of it is AVX-512 VNNI. On a processor with tiles
 // the level itself is tested like any other.
 #include "quell/kernels.hpp"
+#include "quell/kernels/avx512vnni.hpp"
 #include "support/integer_product.hpp"
 
 #if QUELL_ARCH_X86_64
