@@ -35,8 +35,9 @@ namespace detail {
 
 using quell::kernels::detail::lowered_to;
 
-/// The kernels of every level this build contains, weakest first. Defined in levels.hpp.
-std::span<const kernel_table* const> compiled_tables();
+#if QUELL_KERNELS_APART
+std::span<const kernel_table* const> compiled_tables();  // in the unit that includes levels.hpp
+#endif
 
 struct runnable_levels {
     isa levels[std::size(all_isas)] = {};

@@ -21,7 +21,6 @@ namespace quell::kernels {
 inline namespace QUELL_BASELINE {
 namespace detail {
 
-/// Weakest first.
 inline constexpr const kernel_table* tables_of_levels[] = {
     &scalar::table,
 #if QUELL_ARCH_X86_64
@@ -37,6 +36,7 @@ inline constexpr const kernel_table* tables_of_levels[] = {
 #endif
 };
 
+/// Weakest first.
 #if !QUELL_KERNELS_APART
 inline
 #endif
