@@ -35,6 +35,7 @@ struct format {
 
 inline constexpr format formats[] = {
     {"w8a8", {.bits = 8}},
+    {"w8a7", {.bits = 8}, 7},
     {"w4a8-g32", grouped(4, 32)},
     {"w4a8-g64", grouped(4, 64)},
     {"w4a8-g128", grouped(4, 128)},
@@ -52,7 +53,7 @@ inline constexpr format formats[] = {
     {"w4a8-g128-real", with_zeros(grouped(4, 128), quell::zero_type::real)},
     {"w1a8-g128-mean", with_zeros(grouped(1, 128), quell::zero_type::real)},
 };
-inline constexpr std::size_t default_formats = 13;
+inline constexpr std::size_t default_formats = 14;
 
 [[nodiscard]] inline const format* format_named(std::string_view name) {
     for (const format& f : formats) {

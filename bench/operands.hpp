@@ -71,6 +71,7 @@ struct activation_codes {
     std::vector<std::int8_t> codes;
     std::vector<float> scales;
     std::vector<std::int32_t> sums;
+    std::vector<std::int32_t> zeros;
 
     friend bool operator==(const activation_codes&, const activation_codes&) = default;
 };
@@ -130,6 +131,7 @@ public:
     [[nodiscard]] bool has_w8() const { return parts_.front().shape().format == quell::kernels::panel_format::w8; }
     /// Rows of codes that a row of activations becomes.
     [[nodiscard]] std::size_t planes() const { return bits_ == 16 ? 2 : 1; }
+    [[nodiscard]] bool has_zeros() const { return bits_ == 7; }
 
     /// The whole product of the first m rows.
     void run(const quell::kernels::kernel_table& table, std::size_t m, std::size_t call,
@@ -172,7 +174,8 @@ private:
         for (const weight_part& part : parts_) {
             const std::size_t rows = part.is_float() ? 0 : m * planes();
             all.push_back({std::vector<std::int8_t>(rows * quell::kernels::padded_k(part.shape().k)),
-                           std::vector<float>(rows), std::vector<std::int32_t>(rows * part.shape().groups())});
+                           std::vector<float>(rows), std::vector<std::int32_t>(rows * part.shape().groups()),
+                           std::vector<std::int32_t>(rows)});
         }
         return all;
     }
@@ -190,7 +193,8 @@ private:
                                  .codes = to[i].codes.data(),
                                  .stride = quell::kernels::padded_k(shape.k),
                                  .scales = to[i].scales.data(),
-                                 .sums = to[i].sums.data()},
+                                 .sums = to[i].sums.data(),
+                                 .zeros = has_zeros() ? to[i].zeros.data() : nullptr},
                                 begin, end);
         }
     }
@@ -219,6 +223,7 @@ private:
                         .a_bits = bits_,
                         .a_scales = from[i].scales.data(),
                         .a_sums = from[i].sums.data(),
+                        .a_zeros = has_zeros() ? from[i].zeros.data() : nullptr,
                         .m = m,
                         .y = y.elements().data(),
                         .ldy = size_.n,
@@ -235,8 +240,9 @@ private:
         }
         double a = 0;
         for (std::size_t r = row * planes(); r < (row + 1) * planes(); ++r) {
-            a += double{activations_[part].scales[r]} *
-                 activations_[part].codes[r * quell::kernels::padded_k(p.shape().k) + k];
+            a +=
+                double{activations_[part].scales[r]} *
+                (activations_[part].codes[r * quell::kernels::padded_k(p.shape().k) + k] - activations_[part].zeros[r]);
         }
         return a;
     }

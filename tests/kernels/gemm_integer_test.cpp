@@ -64,6 +64,17 @@ TEST_P(GemmInteger, StaysExactWhereEveryCodeIsExtreme) {
     }
 }
 
+TEST_P(GemmInteger, StaysExactWithActivationsOf7Bits) {
+    constexpr activations seven = {.zeros = true, .seven = true};
+    rng random(6);
+    for (std::size_t i = 0; i < samples(is_scalar() ? 300 : 2000); ++i) {
+        const sizes s = {random.below(i % 7 == 0 ? most_m : 20), random.below(71), random.below(301)};
+        product p(formats[0], s, i % 2 == 0 ? codes::extreme : codes::random, scales::one, i, seven);
+        ASSERT_TRUE(same_bits(p.run(*table, i % 3 == 0 ? edge::back : edge::front), p.expected_integers()))
+            << describe(formats[0], s);
+    }
+}
+
 TEST_P(GemmInteger, MultipliesEveryPairOfCodesInEveryPosition) {
     const std::size_t values = is_scalar() ? 16 : 255;
     for (const format& f : {formats[0], formats[4]}) {

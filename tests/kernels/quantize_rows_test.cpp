@@ -66,7 +66,7 @@ protected:
             for (std::size_t r = 0; r < rows; ++r) {
                 const std::span<const float> row(x.data() + r * cols, cols);
                 const auto expected =
-                    o.with_zero ? reference::quantize_row_with_zero(row, o.channel_scale, o.clip)
+                    o.with_zero ? reference::quantize_row_with_zero(row, o.channel_scale, o.bits, o.clip)
                                 : reference::quantize_row(row, o.channel_scale, o.bits, o.clip, o.static_scale);
                 ASSERT_EQ(scales[r], expected.scale) << "row " << r << " of " << cols;
                 ASSERT_EQ(o.with_zero ? zeros[r] : 0, expected.zero) << "row " << r << " of " << cols;
@@ -115,19 +115,26 @@ std::vector<float> one_sided_values(std::size_t size, float factor) {
 }
 
 TEST_P(QuantizeRows, MovesTheCodesByAZero) {
-    for (std::size_t cols = 1; cols <= 150; cols += is_slow() ? 7 : 1) {
-        for (const float factor : {1.0F, 9.0F, 1e4F, -1e-4F}) {
-            check(one_sided_values(3 * cols, factor), 3, cols, {.with_zero = true});
-        }
-        check(one_sided_values(3 * cols, 5.0F), 3, cols, {.clip = 0.8F, .group = 32, .with_zero = true});
-        check(one_sided_values(3 * cols, 0.1F), 3, cols, {.channel_scale = normal_values(cols, 9), .with_zero = true});
-    }
     const float most = std::numeric_limits<float>::max();
     const float smallest = std::numeric_limits<float>::denorm_min();
-    check({most, -most, 1.0F}, 1, 3, {.with_zero = true});
-    check({smallest, 0.0F, -smallest}, 1, 3, {.with_zero = true});
-    check({0.0F, -0.0F, 0.0F}, 1, 3, {.with_zero = true});
-    check({nan, 1.0F, infinity, -infinity, 0.5F, -nan, -3.0F}, 1, 7, {.with_zero = true});
+    for (const int bits : {8, 7}) {
+        for (std::size_t cols = 1; cols <= 150; cols += is_slow() ? 7 : 1) {
+            for (const float factor : {1.0F, 9.0F, 1e4F, -1e-4F}) {
+                check(one_sided_values(3 * cols, factor), 3, cols, {.bits = bits, .with_zero = true});
+            }
+            const auto smoothed = normal_values(cols, 9);
+            check(one_sided_values(3 * cols, 5.0F), 3, cols,
+                  {.bits = bits, .clip = 0.8F, .group = 32, .with_zero = true});
+            check(one_sided_values(3 * cols, 0.1F), 3, cols,
+                  {.bits = bits, .channel_scale = smoothed, .with_zero = true});
+        }
+        const options o{.bits = bits, .with_zero = true};
+        check({most, -most, 1.0F}, 1, 3, o);
+        check({smallest, 0.0F, -smallest}, 1, 3, o);
+        check({0.0F, -0.0F, 0.0F}, 1, 3, o);
+        check({1.0F, 0.5F, -0.003F}, 1, 3, o);
+        check({nan, 1.0F, infinity, -infinity, 0.5F, -nan, -3.0F}, 1, 7, o);
+    }
 }
 
 TEST_P(QuantizeRows, ClipsScalesStaticallyAndSmooths) {

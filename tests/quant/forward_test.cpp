@@ -134,6 +134,18 @@ double squared_distance(const matrix<float>& a, const matrix<float>& b) {
     return sum;
 }
 
+TEST(Forward, SevenBitsWithAZeroPointAreAsFineAsEightWithoutOnOneSide) {
+    const matrix<float> w = random_matrix(37, 100, 1);
+    const quantized q = round_plainly(w, int8_rows);
+    matrix<float> x = random_matrix(13, 100, 2);
+    std::transform(x.elements().begin(), x.elements().end(), x.elements().begin(),
+                   [](float v) { return std::max(v, 0.0F); });
+    const matrix<float> exact = run(float_linear(dequantize(q).view()), x);
+    const double eight = squared_distance(run(make(q, {}, {}), x), exact);
+    const double seven = squared_distance(run(make(q, {.bits = 7, .zero_point = true}, {}), x), exact);
+    EXPECT_NEAR(seven, eight, 1e-3 * eight);
+}
+
 TEST(Forward, AZeroPointHalvesTheStepOfOneSidedActivations) {
     const activation_scheme zeros{.zero_point = true};
     for (const scheme& form : {int8_rows, scheme{.bits = 8, .reach = granularity::group, .group = 32}}) {
@@ -169,8 +181,9 @@ TEST(Forward, AZeroPointWantsSymmetricWeightsOfEightBits) {
          {activation_scheme{.bits = 4, .zero_point = true}, activation_scheme{.clip = 0.0F, .zero_point = true},
           activation_scheme{.reach = granularity::tensor, .zero_point = true}}) {
         EXPECT_EQ(check(form).error().message,
-                  "a zero point needs activations of 8 bits with scales of tokens, and a clip");
+                  "a zero point needs activations of 8 or 7 bits with scales of tokens, and a clip");
     }
+    EXPECT_EQ(check(activation_scheme{.bits = 7}).error().message, "activations of 7 bits without a zero point");
 }
 
 /// The first channels in float, the others in integers.
@@ -315,7 +328,8 @@ TEST(QuantizedLinear, RefusesWhatDoesNotFit) {
               "channel scale has 4 entries, the weight asks for 8");
     const std::vector<float> infinite(5, INFINITY);
     EXPECT_EQ(message(quantized_linear::make(packed(), {}, infinite)), "bias, entry 0: inf");
-    EXPECT_EQ(message(quantized_linear::make(packed(), {.bits = 5})), "activations of 5 bits (4, 8, 16 and 32 exist)");
+    EXPECT_EQ(message(quantized_linear::make(packed(), {.bits = 5})),
+              "activations of 5 bits (4, 7, 8, 16 and 32 exist)");
     EXPECT_EQ(quantized_linear::make(packed(), {.bits = 32}).error().code, errc::unsupported);
     EXPECT_EQ(quantized_linear::make(packed(), {.reach = granularity::tensor}).error().code, errc::unsupported);
     EXPECT_EQ(quantized_linear::make(packed(), {.clip = 0.0F}).error().code, errc::unsupported);

@@ -84,7 +84,7 @@ TEST(LinearArrays, AreRefusedWhereTheyContradictEachOther) {
     EXPECT_EQ(message(of_integers, [](auto& a) { a.activations = {.bits = 32}; }),
               "integer weights need activations of 4, 8 or 16 bits");
     EXPECT_EQ(message(of_integers, [](auto& a) { a.activations.bits = 5; }),
-              "activations of 5 bits (4, 8, 16 and 32 exist)");
+              "activations of 5 bits (4, 7, 8, 16 and 32 exist)");
     EXPECT_EQ(message(of_integers, [&](auto& a) { a.channel_scale = std::span(scale).first(39); }),
               "channel scale has 39 entries, the weight asks for 40");
     EXPECT_EQ(message(of_float, [](auto& a) { a.bias = a.bias.first(3); }),

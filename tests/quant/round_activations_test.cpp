@@ -38,9 +38,10 @@ double expected_value(const matrix<float>& x, std::size_t r, std::size_t c, cons
         high_end = std::max(high_end, double{v});
     }
     if (form.zero_point) {
-        const double step = double{form.clip} * (high_end - low_end) / 254.0;
-        const double zero = std::clamp(std::nearbyint(-127.0 - double{form.clip} * low_end / step), -127.0, 127.0);
-        return (std::clamp(std::nearbyint(double{x(r, c)} / step) + zero, -127.0, 127.0) - zero) * step;
+        const double lowest = form.bits == 8 ? -127.0 : 0.0;
+        const double step = double{form.clip} * (high_end - low_end) / (127.0 - lowest);
+        const double zero = std::clamp(std::nearbyint(lowest - double{form.clip} * low_end / step), lowest, 127.0);
+        return (std::clamp(std::nearbyint(double{x(r, c)} / step) + zero, lowest, 127.0) - zero) * step;
     }
     const double top = form.bits == 8 ? 127.0 : 7.0;
     const double step = scale > 0.0 ? scale : double{form.clip} * largest / top;
@@ -65,6 +66,7 @@ TEST(RoundActivations, GivesTheValuesOfTheCodes) {
     expect_rounded({.bits = 4, .clip = 0.7F});
     expect_rounded({.bits = 8, .zero_point = true});
     expect_rounded({.bits = 8, .clip = 0.8F, .zero_point = true});
+    expect_rounded({.bits = 7, .clip = 0.9F, .zero_point = true});
     expect_rounded({.bits = 8, .reach = granularity::tensor, .static_scale = 0.03F}, double{0.03F});
     expect_rounded({.bits = 8, .reach = granularity::tensor, .at_run_time = true}, 30.0 / 127.0);
 }

@@ -28,9 +28,11 @@ namespace detail {
 
 }  // namespace detail
 
-/// 8 bits from the smallest to the largest value, with 0 between them.
+/// 8 or 7 bits from the smallest to the largest value, with 0 between them.
 [[nodiscard]] inline row_codes quantize_row_with_zero(std::span<const float> x, std::span<const float> channel_scale,
-                                                      float clip) {
+                                                      int bits, float clip) {
+    const float low = bits == 8 ? -127.0F : 0.0F;
+    const float steps = bits == 8 ? 254.0F : 127.0F;
     std::vector<float> v(x.begin(), x.end());
     float top = 0.0F;
     float bottom = 0.0F;
@@ -41,11 +43,11 @@ namespace detail {
     }
     const auto clipped = [clip](float end) { return static_cast<float>(double{clip} * double{end}); };
     const float half = 0.5F * clipped(top) - 0.5F * clipped(bottom);
-    row_codes row{.scale = half > 0.0F ? std::max(half / 127.0F, 0x1p-126F) : 1.0F, .codes = {}};
-    row.zero = static_cast<int>(std::min(std::nearbyint(-127.0F - clipped(bottom) / row.scale), 127.0F));
+    row_codes row{.scale = half > 0.0F ? std::max(half / (0.5F * steps), 0x1p-126F) : 1.0F, .codes = {}};
+    row.zero = static_cast<int>(std::min(std::nearbyint(low - clipped(bottom) / row.scale), 127.0F));
     const float inverse = 1.0F / row.scale;
     for (const float value : v) {
-        row.codes.push_back(detail::code_of(value * inverse, row.zero, -127.0F, 127.0F));
+        row.codes.push_back(detail::code_of(value * inverse, row.zero, low, 127.0F));
     }
     return row;
 }

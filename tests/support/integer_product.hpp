@@ -94,6 +94,7 @@ struct activations {
     bool planes = false;   ///< two rows of codes for each row of y
     bool grouped = false;  ///< a scale a group
     bool zeros = false;    ///< a zero a row
+    bool seven = false;    ///< 7 bits, which have zeros too
     dtype y_type = dtype::f32;
 };
 
@@ -155,7 +156,7 @@ public:
         a_.assign(rows_ * stride_, 0);
         for (std::size_t r = 0; r < rows_; ++r) {
             for (std::size_t k = 0; k < s.k; ++k) {
-                a_[r * stride_ + k] = draw(-127, 127, kind);
+                a_[r * stride_ + k] = draw(how.seven ? 0 : -127, 127, kind);
             }
         }
         group_ = f.form.reach == granularity::group ? f.form.group : s.k;
@@ -187,7 +188,9 @@ public:
             .w = {panels.shape, panel_memory.place_copy(panels.data, panels.shape.bytes(), where)},
             .a = a_memory.place_copy(a_.data(), row_end, where),
             .lda = stride_,
-            .a_bits = how_.planes ? 16 : 8,
+            .a_bits = how_.planes  ? 16
+                      : how_.seven ? 7
+                                   : 8,
             .a_scales = a_scale_memory.place_copy(a_scales_.data(), a_scales_.size(), where),
             .a_grouped = how_.grouped,
             .a_sums = sum_memory.place_copy(a_sums_.data(), a_sums_.size(), where),
@@ -223,13 +226,14 @@ public:
         });
     }
 
-    /// The same from exact 64-bit sums, for scales of one and plain activations.
+    /// The same from exact sums, for scales of one and activations in one row of codes.
     [[nodiscard]] std::vector<std::byte> expected_integers() const {
         return each_output([&](std::size_t r, std::size_t c) {
             const std::span<const std::int8_t> a = row(r);
+            const int zero = how_.zeros ? a_zeros_[r] : 0;
             double sum = has_bias_ ? bias_[c] : 0.0F;
             for (std::size_t k = 0; k < s_.k; ++k) {
-                sum += a[k] * double{value_of(q_, c, k)};
+                sum += (a[k] - zero) * double{value_of(q_, c, k)};
             }
             return static_cast<float>(sum);
         });
@@ -284,7 +288,7 @@ private:
             }
         }
         for (std::size_t r = 0; r < s_.m; ++r) {
-            a_zeros_.push_back(draw(-127, 127, codes::random));
+            a_zeros_.push_back(draw(how_.seven ? 0 : -127, 127, codes::random));
         }
         for (std::size_t c = 0; c < s_.n; ++c) {
             bias_.push_back(kind == scales::one ? static_cast<float>(c) : static_cast<float>(random_.normal()));
@@ -320,9 +324,11 @@ inline bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 /// Every way of giving activations that the format takes, by turns.
 inline activations activations_of(const format& f, std::size_t turn) {
     constexpr dtype types[] = {dtype::f32, dtype::f16, dtype::bf16};
+    const bool zeros = f.form.bits == 8 && turn % 3 != 1 && turn % 2 == 1;
     return {.planes = turn % 3 == 1,
             .grouped = turn % 5 == 2,
-            .zeros = f.form.bits == 8 && turn % 3 != 1 && turn % 2 == 1,
+            .zeros = zeros,
+            .seven = zeros && turn % 4 == 1,
             .y_type = types[turn / 2 % 3]};
 }
 

@@ -56,6 +56,11 @@ QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, const w8_step& w, code_quad a) {
     const __m256i pairs = _mm256_maddubs_epi16(w.magnitudes, _mm256_sign_epi8(a.v, w.codes));
     return {in_order(_mm256_add_epi32(sum.v, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))))};
 }
+/// With activations of 7 bits, which take the unsigned operand. Bound: 2 * 127 * 128 = 32512.
+QUELL_ALWAYS_INLINE vec_i32 dot_w8a7(vec_i32 sum, const w8_step& w, code_quad a) {
+    const __m256i pairs = _mm256_maddubs_epi16(a.v, w.codes);
+    return {in_order(_mm256_add_epi32(sum.v, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))))};
+}
 /// Adds codes times activations. A chunk of 32 k makes eight such sums. Bound: 8 * 2 * 15 * 127 = 30480 fits 16 bits.
 QUELL_ALWAYS_INLINE vec_pairs dot_unsigned(vec_pairs sum, code_bytes codes, code_quad a) {
     return {in_order(_mm256_add_epi16(sum.v, _mm256_maddubs_epi16(codes.v, a.v)))};

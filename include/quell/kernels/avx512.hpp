@@ -39,6 +39,7 @@ inline constexpr int chains = 1;  ///< sums that must be under way at once to hi
 #include "quell/kernels/detail/avx512_vectors.inc"
 
 struct w8_step {
+    __m512i codes;
     __m512i magnitudes;
     __mmask64 negative;
 };
@@ -50,12 +51,17 @@ struct vec_pairs {
 /// Four k of sixteen rows.
 QUELL_ALWAYS_INLINE w8_step load_w8(const std::byte* p) {
     const __m512i codes = load_512(p);
-    return {_mm512_abs_epi8(codes), _mm512_movepi8_mask(codes)};
+    return {codes, _mm512_abs_epi8(codes), _mm512_movepi8_mask(codes)};
 }
 /// The weight's sign moves to the activation. Bound: 2 * 128 * 127 = 32512 fits 16 bits, as no activation is -128.
 QUELL_ALWAYS_INLINE vec_i32 dot_w8(vec_i32 sum, const w8_step& w, code_quad a) {
     const __m512i turned = _mm512_mask_sub_epi8(a.v, w.negative, _mm512_setzero_si512(), a.v);
     const __m512i pairs = _mm512_maddubs_epi16(w.magnitudes, turned);
+    return {in_order(_mm512_add_epi32(sum.v, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1))))};
+}
+/// With activations of 7 bits, which take the unsigned operand. Bound: 2 * 127 * 128 = 32512.
+QUELL_ALWAYS_INLINE vec_i32 dot_w8a7(vec_i32 sum, const w8_step& w, code_quad a) {
+    const __m512i pairs = _mm512_maddubs_epi16(a.v, w.codes);
     return {in_order(_mm512_add_epi32(sum.v, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1))))};
 }
 /// Adds codes times activations. A chunk of 32 k makes eight such sums. Bound: 8 * 2 * 15 * 127 = 30480 fits 16 bits.

@@ -29,17 +29,18 @@ inline namespace QUELL_BASELINE {
 ///
 /// With 16 bits qmax is 32385 and a row becomes two: code = 254 high + low, both in -127 ... 127, high first.
 /// With zeros the codes run from the smallest to the largest v, 0 between them: scale = clip * (max - min) / 254, zero
-/// = clamp(nearbyint(-127 - clip * min / scale)), code = clamp(nearbyint(v * (1 / scale)) + zero).
+/// = clamp(nearbyint(-127 - clip * min / scale)), code = clamp(nearbyint(v * (1 / scale)) + zero). 7 bits always have
+/// zeros, and codes 0 ... 127: scale = clip * (max - min) / 127, zero = clamp(nearbyint(-clip * min / scale)).
 struct quantize_args {
     const void* x = nullptr;
     dtype x_type = dtype::f32;  ///< f32, f16 or bf16
     std::size_t ldx = 0;        ///< in elements
     std::size_t rows = 0;
     std::size_t cols = 0;
-    int bits = 8;                          ///< 8: codes -127 ... 127; 4: codes -8 ... 7; 16: two rows of 8
-    float clip = 1.0F;                     ///< of absmax, in (0, 1]
-    float static_scale = 0.0F;             ///< > 0: the scale of every row
-    std::int32_t static_zero = 0;          ///< with it, where there are zeros
+    int bits = 8;                  ///< 8: codes -127 ... 127; 7: 0 ... 127, with zeros; 4: -8 ... 7; 16: two rows of 8
+    float clip = 1.0F;             ///< of absmax, in (0, 1]
+    float static_scale = 0.0F;     ///< > 0: the scale of every row
+    std::int32_t static_zero = 0;  ///< with it, where there are zeros
     const float* channel_scale = nullptr;  ///< [cols] or none
     std::size_t group = 0;                 ///< k per entry of sums: a multiple of 32, or 0 for the whole row
     bool grouped_scales = false;           ///< a scale a group instead of one a row; not with zeros or a static scale
@@ -47,7 +48,7 @@ struct quantize_args {
     std::size_t stride = 0;         ///< bytes between rows, >= padded_k(cols); the codes up to padded_k(cols) become 0
     float* scales = nullptr;        ///< one a row of codes, or [row of codes][groups]
     std::int32_t* sums = nullptr;   ///< [row of codes][groups_in(cols, group)] sums of codes, or none
-    std::int32_t* zeros = nullptr;  ///< [rows], or none: symmetric codes; only with 8 bits
+    std::int32_t* zeros = nullptr;  ///< [rows], or none: symmetric codes; only with 8 and 7 bits
     hadamard_shape rotation{};      ///< of size cols: v = H (x * channel_scale), as hadamard_rows; of size 0: none
     const std::uint64_t* signs = nullptr;  ///< of the rotation
     float* rotated = nullptr;  ///< [cols + rotation.scratch_floats()], where a row is rotated; one for every thread
@@ -62,7 +63,7 @@ struct gemm_args {
     const float* a_scales = nullptr;        ///< as quantized
     bool a_grouped = false;                 ///< a scale a group: a_scales is [row of codes][w.shape.groups()]
     const std::int32_t* a_sums = nullptr;   ///< [row of codes][w.shape.groups()]
-    const std::int32_t* a_zeros = nullptr;  ///< [m] or none; only with 8-bit weights
+    const std::int32_t* a_zeros = nullptr;  ///< [m] or none; only with 8-bit weights; always with 7 bits
     std::size_t m = 0;
     const float* bias = nullptr;  ///< [n] or none
     void* y = nullptr;

@@ -38,7 +38,7 @@ struct input_rounding {
     quant::activation_scheme form = {.bits = 32};
     std::size_t float_features = 0;  ///< leading channels that stay in float
 
-    [[nodiscard]] bool empty() const { return form.bits != 8; }
+    [[nodiscard]] bool empty() const { return form.bits != 8 && form.bits != 7; }
 
     void apply(matrix_view<float> x, const executor& threads) const {
         if (!empty()) {

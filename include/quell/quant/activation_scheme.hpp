@@ -17,17 +17,17 @@ namespace quell::quant {
 inline namespace QUELL_BASELINE {
 
 struct activation_scheme {
-    int bits = 8;                            ///< 8, 4, 16 (for weight-only forms), or 32: float
+    int bits = 8;                            ///< 8, 7 (with a zero point), 4, 16 (for weight-only forms), or 32: float
     granularity reach = granularity::token;  ///< token: scale taken at run time; tensor: one scale for all
     float clip = 1.0F;                       ///< the scale covers clip * absmax, in (0, 1]; 0: still to be searched
     float static_scale = 0.0F;               ///< with granularity::tensor only; 0: still to be calibrated
     bool at_run_time = false;  ///< with granularity::tensor: no static scale, but one for the rows of each call
-    bool zero_point = false;   ///< codes of 8 bits run from a token's smallest to its largest value, 0 between them
+    bool zero_point = false;   ///< codes of 8 or 7 bits: from a token's smallest to its largest value, 0 between them
 
     [[nodiscard]] bool is_float() const { return bits == 32; }
     /// Rows of codes that a row of activations becomes: 16 bits are two codes of 8.
     [[nodiscard]] std::size_t planes() const { return bits == 16 ? 2 : 1; }
-    [[nodiscard]] float largest_code() const { return bits == 16 ? 32385.0F : bits == 8 ? 127.0F : 7.0F; }
+    [[nodiscard]] float largest_code() const { return bits == 16 ? 32385.0F : bits == 4 ? 7.0F : 127.0F; }
     /// The scale of values up to this magnitude, in the bounds that keep 1 / scale finite.
     [[nodiscard]] float scale_for(float largest) const {
         return largest > 0.0F ? std::max(clip * largest / largest_code(), 0x1p-126F) : 1.0F;
@@ -54,9 +54,12 @@ requires(std::same_as<std::remove_const_t<Scheme>, activation_scheme>) void fiel
 
 /// Errors   errc::unsupported for bits or a reach that no kernel has; errc::bad_value for a clip or scale out of range.
 [[nodiscard]] inline result<void> check(const activation_scheme& form) {
-    if (form.bits != 4 && form.bits != 8 && form.bits != 16 && form.bits != 32) {
+    if (form.bits != 4 && form.bits != 7 && form.bits != 8 && form.bits != 16 && form.bits != 32) {
         return error{errc::unsupported,
-                     "activations of " + std::to_string(form.bits) + " bits (4, 8, 16 and 32 exist)"};
+                     "activations of " + std::to_string(form.bits) + " bits (4, 7, 8, 16 and 32 exist)"};
+    }
+    if (form.bits == 7 && !form.zero_point) {
+        return error{errc::unsupported, "activations of 7 bits without a zero point"};
     }
     if (form.reach != granularity::token && form.reach != granularity::tensor) {
         return error{errc::unsupported, "activation scales reach over a token or a tensor, nothing else"};
@@ -76,8 +79,10 @@ requires(std::same_as<std::remove_const_t<Scheme>, activation_scheme>) void fiel
     if (form.at_run_time && (form.reach != granularity::tensor || form.bits > 8 || form.static_scale > 0.0F)) {
         return error{errc::unsupported, "a scale of each call needs the reach 'tensor', 4 or 8 bits, no static scale"};
     }
-    if (form.zero_point && (form.bits != 8 || form.reach != granularity::token || form.clip == 0.0F)) {
-        return error{errc::unsupported, "a zero point needs activations of 8 bits with scales of tokens, and a clip"};
+    const bool takes_zeros = form.bits == 8 || form.bits == 7;
+    if (form.zero_point && (!takes_zeros || form.reach != granularity::token || form.clip == 0.0F)) {
+        return error{errc::unsupported,
+                     "a zero point needs activations of 8 or 7 bits with scales of tokens, and a clip"};
     }
     return {};
 }

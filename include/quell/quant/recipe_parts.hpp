@@ -23,6 +23,7 @@ inline constexpr scheme int4_rows{.bits = 4, .reach = granularity::channel};
 inline constexpr activation_scheme int8_static{.reach = granularity::tensor};
 inline constexpr activation_scheme int8_dynamic{.reach = granularity::tensor, .at_run_time = true};
 inline constexpr activation_scheme int8_zeros{.zero_point = true};
+inline constexpr activation_scheme int7_zeros{.bits = 7, .zero_point = true};
 inline constexpr activation_scheme int4_tokens{.bits = 4, .clip = 0.9F};
 inline constexpr activation_scheme int4_fitted{.bits = 4, .clip = 0.0F};
 inline constexpr activation_scheme weight_only{.bits = 16};  ///< fine enough that the weights alone cost anything
@@ -59,7 +60,7 @@ inline constexpr float coarse_alpha = 0.65F;  ///< at 4 bits; SmolLM2, 16,384 to
 /// By one alpha, or by the best of some scales for each input, where layer errors tell them apart: with scales of
 /// tokens, at 8 bits. At 4 they are all near 1, and o and down need the scale most.
 inline recipe smoothed(recipe base, const recipe_options& o) {
-    const bool is_coarse = base.activations.bits < 8;
+    const bool is_coarse = base.activations.bits == 4;
     if (o.alpha || is_coarse || base.activations.reach != granularity::token) {
         base.transforms = {{{{smooth{.alpha = o.alpha.value_or(is_coarse ? coarse_alpha : usual_alpha)}}},
                             is_coarse ? input_choice::all : input_choice::norm_fed}};
