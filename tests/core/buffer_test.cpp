@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <limits>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -28,9 +30,28 @@ TEST(Buffer, IsAlignedAndStartsAsZeros) {
 }
 
 TEST(Buffer, LargeOnesAreAlignedToHugePages) {
-    const buffer<float> large(huge_page / 2);
-    EXPECT_EQ(address(large.data()) % huge_page, 0U);
-    EXPECT_EQ(large[large.size() - 1], 0.0F);
+    for (const std::size_t size : {huge_page / 2, huge_page / 2 + 1, 3 * huge_page / 4}) {
+        buffer<float> large(size);
+        EXPECT_EQ(address(large.data()) % huge_page, 0U) << size;
+        EXPECT_TRUE(std::all_of(large.begin(), large.end(), [](float v) { return v == 0.0F; })) << size;
+        std::fill(large.begin(), large.end(), 1.0F);
+    }
+}
+
+TEST(Buffer, LargeOnesComeBackAsZerosAndCopy) {
+    const buffer<std::uint8_t> ones = [] {
+        buffer<std::uint8_t> filled(2 * huge_page + 17);
+        std::fill(filled.begin(), filled.end(), std::uint8_t{1});
+        return filled;
+    }();
+    const buffer<std::uint8_t> copy = buffer<std::uint8_t>::copy_of(ones);
+    EXPECT_TRUE(std::equal(copy.begin(), copy.end(), ones.begin(), ones.end()));
+    const buffer<std::uint8_t> zeros(2 * huge_page + 17);
+    EXPECT_TRUE(std::all_of(zeros.begin(), zeros.end(), [](std::uint8_t b) { return b == 0; }));
+}
+
+TEST(Buffer, ThatMemoryCannotHoldThrows) {
+    EXPECT_THROW(buffer<std::uint8_t>(std::numeric_limits<std::size_t>::max() / 4), std::bad_alloc);
 }
 
 TEST(Buffer, OfNothingOwnsNothing) {

@@ -73,7 +73,7 @@ TEST(Compact, RefusesHeadersThatLie) {
         std::memcpy(&h, bytes.data(), sizeof(h));
         change(h);
         std::memcpy(bytes.data(), &h, sizeof(h));
-        h.checksum = packing::checksum_of(view_of(bytes));
+        h.checksum = packing::checksum_of(view_of(bytes), bytes.size() - packing::header_bytes);
         std::memcpy(bytes.data(), &h, sizeof(h));
         const auto read = packing::expand(view_of(bytes));
         return read ? std::string("read") : read.error().message;

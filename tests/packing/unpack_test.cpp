@@ -43,9 +43,10 @@ TEST(UnpackRow, GivesRowsOfFloats) {
 /// A blob whose panels were changed after packing, with a fresh checksum.
 template <typename T>
 result<quantized> unpack_with(const quantized& q, std::size_t at, T value) {
-    auto blob = buffer<std::byte>::copy_of(packing::pack(q)->blob());
+    const auto good = packing::pack(q);
+    auto blob = buffer<std::byte>::copy_of(good->blob());
     std::memcpy(blob.data() + packing::header_bytes + at, &value, sizeof(value));
-    const std::uint64_t sum = packing::checksum_of({blob.data(), blob.size()});
+    const std::uint64_t sum = packing::checksum_of({blob.data(), blob.size()}, good->panels().shape.panel_bytes());
     std::memcpy(blob.data() + offsetof(packing::blob_header, checksum), &sum, sizeof(sum));
     QUELL_TRY(const packing::packed_matrix packed, packing::view_blob({blob.data(), blob.size()}));
     return packing::unpack(packed);

@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// `buffer`: a 64-byte aligned array that owns its memory and starts as zeros; the only allocator of the library.
-/// Large ones ask for huge pages where the system has them: a GEMV then reads memory a third faster.
+/// `buffer`: a 64-byte aligned array that owns its memory and, unless asked otherwise, starts as zeros; the only
+/// allocator of the library.
 #pragma once
 
 #include "quell/core/check.hpp"
+#include "quell/core/memory.hpp"
 #include "quell/core/target.hpp"
 
 #include <cstddef>
 #include <cstring>
 #include <limits>
-#include <new>
 #include <span>
 #include <type_traits>
 #include <utility>
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 namespace quell {
 inline namespace QUELL_BASELINE {
@@ -27,7 +24,11 @@ class buffer {
 
 public:
     buffer() = default;
-    explicit buffer(std::size_t size) : data_(allocate(size)), size_(size) {}
+    explicit buffer(std::size_t size) : buffer(unset(size)) {
+        if (size > 0 && !memory::comes_zeroed(size_bytes())) {
+            std::memset(static_cast<void*>(data_), 0, size_bytes());
+        }
+    }
     buffer(buffer&& other) noexcept
         : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
     buffer& operator=(buffer&& other) noexcept {
@@ -37,11 +38,19 @@ public:
     }
     buffer(const buffer&) = delete;
     buffer& operator=(const buffer&) = delete;
-    ~buffer() { ::operator delete (data_, std::align_val_t{alignment(size_)}); }
+    ~buffer() { memory::release(data_, size_bytes()); }
+
+    /// One whose elements mean nothing yet, for who writes all of them.
+    [[nodiscard]] static buffer unset(std::size_t size) {
+        buffer fresh;
+        fresh.data_ = allocate(size);
+        fresh.size_ = size;
+        return fresh;
+    }
 
     /// A copy is always asked for by name.
     [[nodiscard]] static buffer copy_of(std::span<const T> source) {
-        buffer copy(source.size());
+        buffer copy = unset(source.size());
         if (!source.empty()) {
             std::memcpy(copy.data_, source.data(), source.size_bytes());
         }
@@ -67,27 +76,13 @@ public:
     }
 
 private:
-    static constexpr std::size_t huge_page = std::size_t{1} << 21U;
-
-    static constexpr std::size_t alignment(std::size_t size) {
-        return size * sizeof(T) >= 2 * huge_page ? huge_page : 64;
-    }
-
     static T* allocate(std::size_t size) {
         if (size == 0) {
             return nullptr;
         }
-        QUELL_EXPECTS(size <= std::numeric_limits<std::size_t>::max() / sizeof(T),
+        QUELL_EXPECTS(size <= std::numeric_limits<std::size_t>::max() / sizeof(T) / 2,
                       "a size that does not fit in memory");
-        const std::size_t bytes = size * sizeof(T);
-        void* memory = ::operator new (bytes, std::align_val_t{alignment(size)});
-#if defined(__linux__)
-        if (alignment(size) == huge_page) {
-            madvise(memory, bytes, MADV_HUGEPAGE);
-        }
-#endif
-        std::memset(memory, 0, bytes);
-        return static_cast<T*>(memory);
+        return static_cast<T*>(memory::allocate(size * sizeof(T)));
     }
 
     T* data_ = nullptr;

@@ -12,13 +12,15 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <utility>
+#include <vector>
 
 namespace quell::packing {
 inline namespace QUELL_BASELINE {
 
 static_assert(std::endian::native == std::endian::little, "packed blobs are little-endian");
 
-inline constexpr std::uint32_t blob_version = 1;
+inline constexpr std::uint32_t blob_version = 2;
 
 /// As the bytes lie in the blob.
 struct blob_header {
@@ -35,7 +37,7 @@ struct blob_header {
     std::array<std::uint8_t, 3> reserved = {};
     std::uint64_t group = 0;
     std::uint64_t panel_bytes = 0;  ///< of all panels
-    std::uint64_t checksum = 0;     ///< of the 56 bytes before it and of all panels
+    std::uint64_t checksum = 0;     ///< of the 56 bytes before it and of the checksums of the panels
 
     [[nodiscard]] scheme form() const {
         return {.bits = bits, .codes = codes, .reach = reach, .group = group, .scales = scales, .zeros = zeros};
@@ -47,22 +49,15 @@ static_assert(sizeof(blob_header) == header_bytes);
 class checksum {
 public:
     void add(std::span<const std::byte> bytes) {
-        using words = std::array<std::uint64_t, 8>;
+        constexpr std::make_index_sequence<8> all;
         words state = state_;
-        const auto add_line = [&](const words& line) {
-            for (std::size_t i = 0; i < line.size(); ++i) {
-                state[i] = step(state[i], line[i]);
-            }
-        };
-        words line = {};
-        for (; bytes.size() >= sizeof(line); bytes = bytes.subspan(sizeof(line))) {
-            std::memcpy(line.data(), bytes.data(), sizeof(line));
-            add_line(line);
+        for (; bytes.size() >= sizeof(state); bytes = bytes.subspan(sizeof(state))) {
+            add_line(state, bytes.data(), all);
         }
         if (!bytes.empty()) {
-            line = {};
+            words line = {};
             std::memcpy(line.data(), bytes.data(), bytes.size());
-            add_line(line);
+            add_line(state, reinterpret_cast<const std::byte*>(line.data()), all);
         }
         state_ = state;
     }
@@ -75,19 +70,49 @@ public:
     }
 
 private:
+    using words = std::array<std::uint64_t, 8>;
+
+    /// Without a loop, so that the state stays in registers.
+    template <std::size_t... I>
+    QUELL_ALWAYS_INLINE static void add_line(words& state, const std::byte* line, std::index_sequence<I...>) {
+        const auto word = [line](std::size_t i) {
+            std::uint64_t w = 0;
+            std::memcpy(&w, line + i * sizeof(w), sizeof(w));
+            return w;
+        };
+        ((state[I] = step(state[I], word(I))), ...);
+    }
     static constexpr std::uint64_t step(std::uint64_t state, std::uint64_t word) {
         return std::rotl(state ^ word, 29) * 0x9e3779b97f4a7c15U;
     }
 
-    std::array<std::uint64_t, 8> state_ = {1, 2, 3, 4, 5, 6, 7, 8};
+    words state_ = {1, 2, 3, 4, 5, 6, 7, 8};
 };
 
-/// The checksum that belongs into the header of this blob.
-[[nodiscard]] inline std::uint64_t checksum_of(std::span<const std::byte> blob) {
+/// The checksum of what stands behind the header in one part, such as a panel.
+[[nodiscard]] inline std::uint64_t part_sum(std::span<const std::byte> part) {
+    checksum sum;
+    sum.add(part);
+    return sum.value();
+}
+
+/// The checksum that belongs into the header of a blob whose parts have these.
+[[nodiscard]] inline std::uint64_t checksum_of(std::span<const std::byte> blob, std::span<const std::uint64_t> parts) {
     checksum sum;
     sum.add(blob.first(offsetof(blob_header, checksum)));
-    sum.add(blob.subspan(header_bytes));
+    sum.add(std::as_bytes(parts));
     return sum.value();
+}
+
+/// The same for parts of so many bytes each.
+/// Requires a whole number of parts.
+[[nodiscard]] inline std::uint64_t checksum_of(std::span<const std::byte> blob, std::size_t part) {
+    const std::span<const std::byte> body = blob.subspan(header_bytes);
+    std::vector<std::uint64_t> parts;
+    for (std::size_t at = 0; at < body.size(); at += part) {
+        parts.push_back(part_sum(body.subspan(at, part)));
+    }
+    return checksum_of(blob, parts);
 }
 
 /// A header that says all but how the codes are laid out and how long they are.
@@ -104,11 +129,11 @@ private:
     return h;
 }
 
-/// Puts the header in front of what stands behind it, with the length and the checksum of that.
-inline void seal(blob_header h, std::span<std::byte> blob) {
+/// Puts the header in front of what stands behind it, with the length of that and the checksum of its parts.
+inline void seal(blob_header h, std::span<std::byte> blob, std::span<const std::uint64_t> parts) {
     h.panel_bytes = blob.size() - header_bytes;
     std::memcpy(blob.data(), &h, sizeof(h));
-    h.checksum = checksum_of(blob);
+    h.checksum = checksum_of(blob, parts);
     std::memcpy(blob.data(), &h, sizeof(h));
 }
 

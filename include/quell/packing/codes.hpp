@@ -29,10 +29,12 @@ using kernels::panel_shape;
 
 inline constexpr std::size_t run_bytes = 4 * panel_rows;
 
-/// A chunk of one row; and as words of four codes each, of one row or, in 64 bits, of two rows side by side.
 using chunk_codes = std::array<std::int8_t, k_chunk>;
-template <typename Word>
-using chunk_words = std::array<Word, k_chunk / 4>;
+using chunk_words = std::array<std::uint32_t, k_chunk / 4>;  ///< four codes each
+
+/// Four codes of one row or of two side by side.
+template <std::size_t Rows>
+using code_word = std::conditional_t<Rows == 1, std::uint32_t, std::uint64_t>;
 
 /// The same byte everywhere in a word.
 template <typename Word>
@@ -59,20 +61,23 @@ void with_format(panel_format format, const F& f) {
     return form.bits > 4 ? 0U : static_cast<unsigned>(-codes_of(form).low);
 }
 
-template <unsigned Bits, typename Word>
-void put_bits(const chunk_words<Word>& words, std::byte* column) {
+/// Writes fields of so many bits, of which field(i) gives those of k = 4 i ... 4 i + 3.
+template <unsigned Bits, typename Field>
+QUELL_ALWAYS_INLINE void put_bits(Field field, std::byte* column) {
+    QUELL_UNROLL
     for (unsigned r = 0; r < Bits; ++r) {
-        Word run = 0;
-        for (unsigned at = 0; at < 8; at += Bits) {
-            run |= words[r + at] << at;
+        auto run = field(r);
+        QUELL_UNROLL
+        for (unsigned at = Bits; at < 8; at += Bits) {
+            run |= field(r + at) << at;
         }
         std::memcpy(column + r * run_bytes, &run, sizeof(run));
     }
 }
 
 template <unsigned Bits>
-[[nodiscard]] chunk_words<std::uint32_t> get_bits(const std::byte* column) {
-    chunk_words<std::uint32_t> words;
+[[nodiscard]] chunk_words get_bits(const std::byte* column) {
+    chunk_words words;
     for (unsigned r = 0; r < Bits; ++r) {
         std::uint32_t run = 0;
         std::memcpy(&run, column + r * run_bytes, sizeof(run));
@@ -83,28 +88,11 @@ template <unsigned Bits>
     return words;
 }
 
-/// Writes a chunk of fields, each in the low bits of its byte, to the columns of as many rows as a word holds.
-template <panel_format Format, typename Word>
-void put_fields(const chunk_words<Word>& words, std::byte* column) {
-    if constexpr (Format == panel_format::w3) {
-        chunk_words<Word> low;
-        chunk_words<Word> high;
-        for (std::size_t i = 0; i < words.size(); ++i) {
-            low[i] = words[i] & repeat<Word>(3);
-            high[i] = words[i] >> 2U & repeat<Word>(1);
-        }
-        put_bits<2>(low, column);
-        put_bits<1>(high, column + 2 * run_bytes);
-    } else {
-        put_bits<bits_of(Format)>(words, column);
-    }
-}
-
 template <panel_format Format>
-[[nodiscard]] chunk_words<std::uint32_t> get_fields(const std::byte* column) {
+[[nodiscard]] chunk_words get_fields(const std::byte* column) {
     if constexpr (Format == panel_format::w3) {
-        chunk_words<std::uint32_t> words = get_bits<2>(column);
-        const chunk_words<std::uint32_t> high = get_bits<1>(column + 2 * run_bytes);
+        chunk_words words = get_bits<2>(column);
+        const chunk_words high = get_bits<1>(column + 2 * run_bytes);
         for (std::size_t i = 0; i < words.size(); ++i) {
             words[i] |= high[i] << 2U;
         }
@@ -125,39 +113,45 @@ template <panel_format Format>
     return codes;
 }
 
-/// The same of one row, or of two for words of 64 bits.
-template <typename Word>
-[[nodiscard]] chunk_words<Word> load_words(matrix_view<const std::int8_t> rows, std::size_t k) {
-    const auto words = std::bit_cast<chunk_words<std::uint32_t>>(load_codes(rows.row(0), k));
-    if constexpr (sizeof(Word) == sizeof(std::uint32_t)) {
-        return words;
-    } else {
-        const auto second = std::bit_cast<chunk_words<std::uint32_t>>(load_codes(rows.row(1), k));
-        chunk_words<Word> both;
-        for (std::size_t i = 0; i < both.size(); ++i) {
-            both[i] = words[i] | Word{second[i]} << 32U;
+/// Writes a chunk of one or two rows to their columns. Codes become fields by an exclusive or: the offset is the
+/// highest bit of a field or 0.
+template <panel_format Format, std::size_t Rows>
+QUELL_ALWAYS_INLINE void put_chunk(const std::array<const std::int8_t*, Rows>& rows, unsigned offset,
+                                   std::byte* column) {
+    using word = code_word<Rows>;
+    const auto field = [&](std::size_t i) {
+        std::array<std::uint32_t, Rows> codes;
+        for (std::size_t r = 0; r < Rows; ++r) {
+            std::memcpy(&codes[r], rows[r] + 4 * i, sizeof(codes[r]));
         }
-        return both;
+        const word both = codes.front() | static_cast<word>(word{codes.back()} << (32U * (Rows - 1)));
+        return (both & repeat<word>((1U << bits_of(Format)) - 1U)) ^ repeat<word>(offset);
+    };
+    if constexpr (Format == panel_format::w3) {
+        put_bits<2>([&](std::size_t i) { return field(i) & repeat<word>(3); }, column);
+        put_bits<1>([&](std::size_t i) { return field(i) >> 2U & repeat<word>(1); }, column + 2 * run_bytes);
+    } else {
+        put_bits<bits_of(Format)>(field, column);
     }
 }
 
-/// Codes become fields by an exclusive or: the offset is the highest bit of a field or 0.
-template <panel_format Format, typename Word>
-[[nodiscard]] chunk_words<Word> fields_of(chunk_words<Word> codes, unsigned offset) {
-    const auto flip = repeat<Word>(offset);
-    for (Word& word : codes) {
-        word = (word & repeat<Word>((1U << bits_of(Format)) - 1U)) ^ flip;
-    }
-    return codes;
-}
-
-/// Writes codes k ... stop - 1 of one or, with words of 64 bits, two rows to their columns.
-template <panel_format Format, typename Word>
-void put_columns(matrix_view<const std::int8_t> rows, std::size_t k, std::size_t stop, unsigned offset,
+/// Writes codes k ... stop - 1 of one or two rows to their columns.
+template <panel_format Format, std::size_t Rows>
+void put_columns(matrix_view<const std::int8_t> codes, std::size_t k, std::size_t stop, unsigned offset,
                  const panel_shape& shape, std::byte* column) {
+    const std::size_t whole = std::min(stop, codes.cols() / k_chunk * k_chunk);
     for (; k < stop; k += k_chunk) {
-        put_fields<Format, Word>(fields_of<Format, Word>(load_words<Word>(rows, k), offset),
-                                 column + shape.codes_at(k));
+        std::array<const std::int8_t*, Rows> rows;
+        std::array<chunk_codes, Rows> copies;
+        for (std::size_t r = 0; r < Rows; ++r) {
+            if (k < whole) {
+                rows[r] = codes.row(r).data() + k;
+            } else {
+                copies[r] = load_codes(codes.row(r), k);
+                rows[r] = copies[r].data();
+            }
+        }
+        put_chunk<Format>(rows, offset, column + shape.codes_at(k));
     }
 }
 
@@ -170,12 +164,10 @@ void put_codes(matrix_view<const std::int8_t> rows, unsigned offset, const panel
         const std::size_t stop = std::min<std::size_t>(k + 256, end);
         std::size_t r = 0;
         for (; r + 2 <= rows.rows(); r += 2) {
-            put_columns<Format, std::uint64_t>(rows.block(r, 0, 2, rows.cols()), k, stop, offset, shape,
-                                               columns + 4 * r);
+            put_columns<Format, 2>(rows.block(r, 0, 2, rows.cols()), k, stop, offset, shape, columns + 4 * r);
         }
         if (r < rows.rows()) {
-            put_columns<Format, std::uint32_t>(rows.block(r, 0, 1, rows.cols()), k, stop, offset, shape,
-                                               columns + 4 * r);
+            put_columns<Format, 1>(rows.block(r, 0, 1, rows.cols()), k, stop, offset, shape, columns + 4 * r);
         }
     }
 }

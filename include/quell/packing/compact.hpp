@@ -77,6 +77,11 @@ inline void get_codes(const std::byte* from, const scheme& form, std::span<std::
             .type = form.scales == scale_type::f16 ? factor_type::f16 : factor_type::f32};
 }
 
+/// What stands behind the header is one part.
+[[nodiscard]] inline std::array<std::uint64_t, 1> compact_sums(std::span<const std::byte> bytes) {
+    return {part_sum(bytes.subspan(header_bytes))};
+}
+
 }  // namespace detail
 
 /// Bytes of compact(); without the header those of stored_bytes(), but that scales in bf16 take four bytes.
@@ -100,7 +105,7 @@ inline void get_codes(const std::byte* from, const scheme& form, std::span<std::
     }
     blob_header h = header_of(q.form, q.out_features(), q.in_features());
     h.magic = detail::compact_magic;
-    seal(h, bytes);
+    seal(h, bytes, detail::compact_sums(bytes));
     return bytes;
 }
 
@@ -125,7 +130,7 @@ inline void get_codes(const std::byte* from, const scheme& form, std::span<std::
                                            std::to_string(h.out_features) + " x " + std::to_string(h.in_features) +
                                            " codes of " + std::to_string(form.bits) + " bits"};
     }
-    if (h.checksum != checksum_of(bytes)) {
+    if (h.checksum != checksum_of(bytes, detail::compact_sums(bytes))) {
         return error{errc::bad_format, "compact weight is damaged: its checksum does not match"};
     }
     quantized q = make_quantized(form, h.out_features, h.in_features);

@@ -32,7 +32,8 @@ inline namespace QUELL_BASELINE {
     const kernels::panel_shape shape = detail::float_shape(w.rows(), w.cols());
     blob_builder blob(float_form, shape);
     threads.parallel_for(shape.panels(), [&](std::size_t p) {
-        auto* panel = reinterpret_cast<float*>(blob.panels() + p * shape.panel_bytes());
+        blob.open(p);
+        auto* panel = reinterpret_cast<float*>(blob.panel(p));
         const std::size_t first = p * kernels::panel_rows;
         const std::size_t rows = std::min(kernels::panel_rows, shape.n - first);
         for (std::size_t begin = 0; begin < shape.k; begin += kernels::k_step) {
@@ -44,6 +45,7 @@ inline namespace QUELL_BASELINE {
                 }
             }
         }
+        blob.close(p);
     });
     return std::move(blob).finish();
 }

@@ -40,14 +40,27 @@ private:
 class blob_builder {
 public:
     blob_builder(const scheme& form, const kernels::panel_shape& shape)
-        : form_(form), shape_(shape), blob_(header_bytes + shape.bytes()) {}
+        : form_(form),
+          shape_(shape),
+          blob_(buffer<std::byte>::unset(header_bytes + shape.bytes())),
+          sums_(shape.panel_bytes() == 0 ? 0 : shape.panels()) {}
 
-    [[nodiscard]] std::byte* panels() { return blob_.data() + header_bytes; }
+    [[nodiscard]] std::byte* panel(std::size_t p) { return blob_.data() + header_bytes + p * shape_.panel_bytes(); }
+
+    /// Fills a panel with zeros: so late, because then it stands in a cache when codes come.
+    void open(std::size_t p) { std::memset(panel(p), 0, shape_.panel_bytes()); }
+
+    /// Takes the checksum of a panel that is filled, while it stands in a cache.
+    void close(std::size_t p) {
+        if (!sums_.empty()) {
+            sums_[p] = part_sum({panel(p), shape_.panel_bytes()});
+        }
+    }
 
     [[nodiscard]] packed_matrix finish() && {
         blob_header h = header_of(form_, shape_.n, shape_.k);
         h.layout = static_cast<std::uint32_t>(shape_.format);
-        seal(h, blob_);
+        seal(h, blob_, sums_);
         packed_matrix packed(form_, shape_, blob_);
         packed.owned_ = std::move(blob_);
         return packed;
@@ -57,6 +70,7 @@ private:
     scheme form_;
     kernels::panel_shape shape_;
     buffer<std::byte> blob_;
+    buffer<std::uint64_t> sums_;  ///< of the panels
 };
 
 /// A packed weight straight from somebody else's memory, such as a mapped file, which must outlive it.
@@ -78,7 +92,7 @@ private:
         return error{errc::bad_format, "packed weight of " + std::to_string(blob.size()) + " bytes; its header says " +
                                            std::to_string(header_bytes + h.panel_bytes)};
     }
-    if (h.checksum != checksum_of(blob)) {
+    if (h.checksum != checksum_of(blob, shape.panel_bytes())) {
         return error{errc::bad_format, "packed weight is damaged: its checksum does not match"};
     }
     return packed_matrix(h.form(), shape, blob);

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <span>
 #include <string>
 #include <utility>
@@ -26,26 +27,31 @@ namespace quell::packing {
 inline namespace QUELL_BASELINE {
 namespace detail {
 
-/// Bytes are added, each 128 too large, in the 16-bit fields of words; 64 chunks fill none of them.
-[[nodiscard]] inline std::int32_t sum_of(std::span<const std::int8_t> row) {
-    constexpr std::size_t most = 64 * k_chunk;
-    constexpr std::uint64_t low_bytes = 0x00ff00ff00ff00ffU;
-    std::int64_t sum = 0;
-    for (std::size_t k = 0; k < row.size();) {
-        std::array<std::uint64_t, k_chunk / 8> fields = {};
-        for (const std::size_t end = std::min(k + most, row.size()); k < end; k += k_chunk) {
-            const auto words = std::bit_cast<std::array<std::uint64_t, k_chunk / 8>>(load_codes(row, k));
-            for (std::size_t i = 0; i < words.size(); ++i) {
-                const std::uint64_t raised = words[i] ^ repeat<std::uint64_t>(128);
-                fields[i] += (raised & low_bytes) + (raised >> 8U & low_bytes);
-            }
-            sum -= 128 * k_chunk;
-        }
-        for (const std::uint16_t field : std::bit_cast<std::array<std::uint16_t, k_chunk / 2>>(fields)) {
-            sum += field;
-        }
+/// The sum of 256 codes: bytes, each 128 too large, are added in the 16-bit fields of words. The words are named by a
+/// pack, not by a loop, so that they stay in registers.
+template <std::size_t... I>
+[[nodiscard]] std::int32_t sum_of_block(const std::int8_t* codes, std::index_sequence<I...>) {
+    constexpr std::uint64_t low_bytes = repeat<std::uint64_t>(255) / 0x101U;
+    const auto pairs_at = [](const std::int8_t* at) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, at, sizeof(word));
+        word ^= repeat<std::uint64_t>(128);
+        return (word & low_bytes) + (word >> 8U & low_bytes);
+    };
+    std::array<std::uint64_t, sizeof...(I)> fields = {};
+    for (const std::int8_t* end = codes + 256; codes < end; codes += 8 * sizeof...(I)) {
+        ((fields[I] += pairs_at(codes + 8 * I)), ...);
     }
-    return static_cast<std::int32_t>(sum);
+    const std::uint64_t all = (fields[I] + ...);
+    return static_cast<std::int32_t>((all * (low_bytes / 255)) >> 48U) - 128 * 256;
+}
+
+[[nodiscard]] inline std::int32_t sum_of(std::span<const std::int8_t> row) {
+    std::int32_t sum = 0;
+    for (; row.size() >= 256; row = row.subspan(256)) {
+        sum += sum_of_block(row.data(), std::make_index_sequence<4>());
+    }
+    return std::accumulate(row.begin(), row.end(), sum);
 }
 
 inline void put_sums(std::span<const std::int8_t> row, const panel_shape& shape, std::byte* panel, std::size_t j) {
@@ -108,7 +114,13 @@ public:
             const std::size_t from = std::max(begin, rows_);
             const row_block part = rows.block(from - rows_, std::min(begin + kernels::panel_rows, end) - from);
             if (detail::fits(part, form_)) {
-                detail::put_rows(part, offset_, shape_, panel(first_panel + i), from - begin);
+                if (from == begin) {
+                    blob_.open(first_panel + i);
+                }
+                detail::put_rows(part, offset_, shape_, blob_.panel(first_panel + i), from - begin);
+                if (from - begin + part.rows() == kernels::panel_rows) {
+                    blob_.close(first_panel + i);
+                }
             } else {
                 all_fit = false;
             }
@@ -129,8 +141,9 @@ public:
         if (const std::size_t last = rows_ % kernels::panel_rows; last != 0) {
             const matrix_view<const std::int8_t> padding(nullptr, kernels::panel_rows - last, 0);
             detail::with_format(shape_.format, [&](auto format) {
-                detail::put_codes<format>(padding, offset_, shape_, panel(shape_.panels() - 1) + 4 * last);
+                detail::put_codes<format>(padding, offset_, shape_, blob_.panel(shape_.panels() - 1) + 4 * last);
             });
+            blob_.close(shape_.panels() - 1);
         }
         return std::move(blob_).finish();
     }
@@ -138,8 +151,6 @@ public:
 private:
     panel_packer(const scheme& form, const kernels::panel_shape& shape)
         : form_(form), shape_(shape), offset_(detail::field_offset(form)), blob_(form, shape) {}
-
-    [[nodiscard]] std::byte* panel(std::size_t p) { return blob_.panels() + p * shape_.panel_bytes(); }
 
     [[nodiscard]] result<void> check_shapes(const row_block& rows) const {
         const std::size_t groups = groups_per_row(form_, shape_.k);

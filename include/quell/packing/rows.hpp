@@ -20,6 +20,7 @@
 #include <cstdio>
 #include <span>
 #include <string>
+#include <type_traits>
 
 namespace quell::packing {
 inline namespace QUELL_BASELINE {
@@ -78,16 +79,21 @@ namespace detail {
            value == std::trunc(value);
 }
 
-/// Whether every code lies in the range. The inner loop has a constant length, so that it is vectorized at -O2.
+/// Whether every code lies in the range. Maxima of blocks of constant length are vectorized at -O2, and do not wait for
+/// each other.
 [[nodiscard]] inline bool all_in(code_range range, std::span<const std::int8_t> row) {
-    using bytes = std::array<std::uint8_t, k_chunk>;
-    const auto low = static_cast<std::uint8_t>(range.low);
-    bytes above_low = {};  // the most in each place of a chunk
-    for (std::size_t k = 0; k < row.size(); k += k_chunk) {
-        const auto codes = std::bit_cast<bytes>(load_codes(row, k));
-        for (std::size_t i = 0; i < codes.size(); ++i) {
-            above_low[i] = std::max(above_low[i], static_cast<std::uint8_t>(codes[i] - low));
+    std::array<std::uint8_t, 8 * k_chunk> above_low = {};  // the most in each place of a block
+    const auto note = [&](std::span<const std::int8_t> codes, auto count) {
+        for (std::size_t i = 0; i < count(); ++i) {
+            above_low[i] = std::max(above_low[i], static_cast<std::uint8_t>(codes[i] - range.low));
         }
+    };
+    std::size_t k = 0;
+    for (; k + above_low.size() <= row.size(); k += above_low.size()) {
+        note(row.subspan(k), std::integral_constant<std::size_t, above_low.size()>());
+    }
+    for (; k < row.size(); k += k_chunk) {
+        note(load_codes(row, k), std::integral_constant<std::size_t, k_chunk>());
     }
     return *std::max_element(above_low.begin(), above_low.end()) <= range.high - range.low;
 }
