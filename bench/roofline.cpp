@@ -276,7 +276,8 @@ double product_rate(double (*loop)(std::size_t), const quell::executor& threads,
 double read_rate(const loop_table& loops, const quell::executor& threads, double seconds) {
     constexpr std::size_t bytes = std::size_t{512} << 20U;
     constexpr std::size_t piece = std::size_t{32} << 20U;
-    const quell::buffer<std::byte> memory(bytes);
+    quell::buffer<std::byte> memory(bytes);
+    std::fill(memory.begin(), memory.end(), std::byte{1});  // untouched, all of it would be one page of zeros
     const std::size_t share = bytes / threads.concurrency() / piece * piece;
     std::vector<std::size_t> at(threads.concurrency());
     return best_rate(threads, seconds,
