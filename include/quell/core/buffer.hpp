@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// `buffer`: a 64-byte aligned array that owns its memory and, unless asked otherwise, starts as zeros; the only
-/// allocator of the library.
+/// `buffer`: a 64-byte aligned array that owns its memory and starts as zeros; the only allocator of the library.
 #pragma once
 
 #include "quell/core/check.hpp"
@@ -40,14 +39,6 @@ public:
     buffer& operator=(const buffer&) = delete;
     ~buffer() { memory::release(data_, size_bytes()); }
 
-    /// One whose elements mean nothing yet, for who writes all of them.
-    [[nodiscard]] static buffer unset(std::size_t size) {
-        buffer fresh;
-        fresh.data_ = allocate(size);
-        fresh.size_ = size;
-        return fresh;
-    }
-
     /// A copy is always asked for by name.
     [[nodiscard]] static buffer copy_of(std::span<const T> source) {
         buffer copy = unset(source.size());
@@ -76,6 +67,14 @@ public:
     }
 
 private:
+    /// One whose elements mean nothing yet.
+    [[nodiscard]] static buffer unset(std::size_t size) {
+        buffer fresh;
+        fresh.data_ = allocate(size);
+        fresh.size_ = size;
+        return fresh;
+    }
+
     static T* allocate(std::size_t size) {
         if (size == 0) {
             return nullptr;

@@ -32,7 +32,6 @@ inline namespace QUELL_BASELINE {
     const kernels::panel_shape shape = detail::float_shape(w.rows(), w.cols());
     blob_builder blob(float_form, shape);
     threads.parallel_for(shape.panels(), [&](std::size_t p) {
-        blob.open(p);
         auto* panel = reinterpret_cast<float*>(blob.panel(p));
         const std::size_t first = p * kernels::panel_rows;
         const std::size_t rows = std::min(kernels::panel_rows, shape.n - first);

@@ -42,13 +42,10 @@ public:
     blob_builder(const scheme& form, const kernels::panel_shape& shape)
         : form_(form),
           shape_(shape),
-          blob_(buffer<std::byte>::unset(header_bytes + shape.bytes())),
+          blob_(header_bytes + shape.bytes()),
           sums_(shape.panel_bytes() == 0 ? 0 : shape.panels()) {}
 
     [[nodiscard]] std::byte* panel(std::size_t p) { return blob_.data() + header_bytes + p * shape_.panel_bytes(); }
-
-    /// Fills a panel with zeros: so late, because then it stands in a cache when codes come.
-    void open(std::size_t p) { std::memset(panel(p), 0, shape_.panel_bytes()); }
 
     /// Takes the checksum of a panel that is filled, while it stands in a cache.
     void close(std::size_t p) {

@@ -14,7 +14,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -27,10 +26,10 @@ namespace quell::packing {
 inline namespace QUELL_BASELINE {
 namespace detail {
 
-/// The sum of 256 codes: bytes, each 128 too large, are added in the 16-bit fields of words. The words are named by a
-/// pack, not by a loop, so that they stay in registers.
+/// The sum of up to 256 codes, a multiple of 8 for each index: bytes, each 128 too large, are added in the 16-bit
+/// fields of words. The words are named by a pack, not by a loop, so that they stay in registers.
 template <std::size_t... I>
-[[nodiscard]] std::int32_t sum_of_block(const std::int8_t* codes, std::index_sequence<I...>) {
+[[nodiscard]] std::int32_t sum_of_block(std::span<const std::int8_t> codes, std::index_sequence<I...>) {
     constexpr std::uint64_t low_bytes = repeat<std::uint64_t>(255) / 0x101U;
     const auto pairs_at = [](const std::int8_t* at) {
         std::uint64_t word = 0;
@@ -39,17 +38,19 @@ template <std::size_t... I>
         return (word & low_bytes) + (word >> 8U & low_bytes);
     };
     std::array<std::uint64_t, sizeof...(I)> fields = {};
-    for (const std::int8_t* end = codes + 256; codes < end; codes += 8 * sizeof...(I)) {
-        ((fields[I] += pairs_at(codes + 8 * I)), ...);
+    for (std::size_t k = 0; k < codes.size(); k += 8 * sizeof...(I)) {
+        ((fields[I] += pairs_at(codes.data() + k + 8 * I)), ...);
     }
     const std::uint64_t all = (fields[I] + ...);
-    return static_cast<std::int32_t>((all * (low_bytes / 255)) >> 48U) - 128 * 256;
+    return static_cast<std::int32_t>((all * (low_bytes / 255)) >> 48U) - 128 * static_cast<std::int32_t>(codes.size());
 }
 
 [[nodiscard]] inline std::int32_t sum_of(std::span<const std::int8_t> row) {
     std::int32_t sum = 0;
-    for (; row.size() >= 256; row = row.subspan(256)) {
-        sum += sum_of_block(row.data(), std::make_index_sequence<4>());
+    while (row.size() >= k_chunk) {
+        const std::size_t length = std::min<std::size_t>(row.size() / k_chunk * k_chunk, 256);
+        sum += sum_of_block(row.first(length), std::make_index_sequence<k_chunk / 8>());
+        row = row.subspan(length);
     }
     return std::accumulate(row.begin(), row.end(), sum);
 }
@@ -114,9 +115,6 @@ public:
             const std::size_t from = std::max(begin, rows_);
             const row_block part = rows.block(from - rows_, std::min(begin + kernels::panel_rows, end) - from);
             if (detail::fits(part, form_)) {
-                if (from == begin) {
-                    blob_.open(first_panel + i);
-                }
                 detail::put_rows(part, offset_, shape_, blob_.panel(first_panel + i), from - begin);
                 if (from - begin + part.rows() == kernels::panel_rows) {
                     blob_.close(first_panel + i);
