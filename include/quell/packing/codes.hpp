@@ -7,6 +7,7 @@
 #include "quell/core/scheme.hpp"
 #include "quell/core/views.hpp"
 #include "quell/kernels/panels.hpp"
+#include "quell/packing/row_words.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,7 +15,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <span>
 #include <type_traits>
 
@@ -31,16 +31,6 @@ inline constexpr std::size_t run_bytes = 4 * panel_rows;
 
 using chunk_codes = std::array<std::int8_t, k_chunk>;
 using chunk_words = std::array<std::uint32_t, k_chunk / 4>;  ///< four codes each
-
-/// Four codes of one row or of two side by side.
-template <std::size_t Rows>
-using code_word = std::conditional_t<Rows == 1, std::uint32_t, std::uint64_t>;
-
-/// The same byte everywhere in a word.
-template <typename Word>
-[[nodiscard]] constexpr Word repeat(unsigned byte) {
-    return std::numeric_limits<Word>::max() / 255U * byte;
-}
 
 /// Calls f with the integer format as a compile-time constant.
 template <typename F>
@@ -113,32 +103,28 @@ template <panel_format Format>
     return codes;
 }
 
-/// Writes a chunk of one or two rows to their columns. Codes become fields by an exclusive or: the offset is the
-/// highest bit of a field or 0.
+/// Writes a chunk of some rows to their columns. Codes become fields by an exclusive or: the offset is the highest bit
+/// of a field or 0.
 template <panel_format Format, std::size_t Rows>
 QUELL_ALWAYS_INLINE void put_chunk(const std::array<const std::int8_t*, Rows>& rows, unsigned offset,
                                    std::byte* column) {
-    using word = code_word<Rows>;
+    std::conditional_t<Rows == 1, std::uint32_t, row_words> words[8];
+    load_words(rows, words);
     const auto field = [&](std::size_t i) {
-        std::array<std::uint32_t, Rows> codes;
-        for (std::size_t r = 0; r < Rows; ++r) {
-            std::memcpy(&codes[r], rows[r] + 4 * i, sizeof(codes[r]));
-        }
-        const word both = codes.front() | static_cast<word>(word{codes.back()} << (32U * (Rows - 1)));
-        return (both & repeat<word>((1U << bits_of(Format)) - 1U)) ^ repeat<word>(offset);
+        return (words[i] & repeat<std::uint32_t>((1U << bits_of(Format)) - 1U)) ^ repeat<std::uint32_t>(offset);
     };
     if constexpr (Format == panel_format::w3) {
-        put_bits<2>([&](std::size_t i) { return field(i) & repeat<word>(3); }, column);
-        put_bits<1>([&](std::size_t i) { return field(i) >> 2U & repeat<word>(1); }, column + 2 * run_bytes);
+        put_bits<2>([&](std::size_t i) { return field(i) & repeat<std::uint32_t>(3); }, column);
+        put_bits<1>([&](std::size_t i) { return field(i) >> 2U & repeat<std::uint32_t>(1); }, column + 2 * run_bytes);
     } else {
         put_bits<bits_of(Format)>(field, column);
     }
 }
 
-/// Writes codes k ... stop - 1 of one or two rows to their columns.
+/// Writes codes k ... stop - 1 of some rows to their columns.
 template <panel_format Format, std::size_t Rows>
 void put_columns(matrix_view<const std::int8_t> codes, std::size_t k, std::size_t stop, unsigned offset,
-                 const panel_shape& shape, std::byte* column) {
+                 std::byte* column) {
     const std::size_t whole = std::min(stop, codes.cols() / k_chunk * k_chunk);
     for (; k < stop; k += k_chunk) {
         std::array<const std::int8_t*, Rows> rows;
@@ -151,23 +137,37 @@ void put_columns(matrix_view<const std::int8_t> codes, std::size_t k, std::size_
                 rows[r] = copies[r].data();
             }
         }
-        put_chunk<Format>(rows, offset, column + shape.codes_at(k));
+        put_chunk<Format>(rows, offset, column + k * (bits_of(Format) * panel_rows / 8));
     }
 }
 
-/// Writes rows of codes to as many columns of a panel, with code 0 in the padding behind them. The columns of 256 k
-/// stay in the first-level cache until all rows have been there; pairs of rows halve the number of stores.
+/// Asks for codes that are needed soon.
+inline void prefetch(matrix_view<const std::int8_t> codes, std::size_t k, std::size_t stop) {
+#if defined(__GNUC__)
+    for (std::size_t r = 0; r < codes.rows(); ++r) {
+        for (std::size_t at = k; at < stop && at < codes.cols(); at += 64) {
+            __builtin_prefetch(codes.row(r).data() + at, 0, 2);
+        }
+    }
+#endif
+}
+
+/// Writes rows of codes to as many columns of a panel, with code 0 in the padding behind them, and asks for the rows
+/// that come `next`. The columns of 256 k stay in the first-level cache until all rows have been there.
 template <panel_format Format>
-void put_codes(matrix_view<const std::int8_t> rows, unsigned offset, const panel_shape& shape, std::byte* columns) {
+void put_codes(matrix_view<const std::int8_t> rows, matrix_view<const std::int8_t> next, unsigned offset,
+               const panel_shape& shape, std::byte* columns) {
     const std::size_t end = kernels::padded_k(shape.k);
     for (std::size_t k = 0; k < end; k += 256) {
         const std::size_t stop = std::min<std::size_t>(k + 256, end);
+        prefetch(next, k, stop);
         std::size_t r = 0;
-        for (; r + 2 <= rows.rows(); r += 2) {
-            put_columns<Format, 2>(rows.block(r, 0, 2, rows.cols()), k, stop, offset, shape, columns + 4 * r);
+        for (; r + rows_at_once <= rows.rows(); r += rows_at_once) {
+            put_columns<Format, rows_at_once>(rows.block(r, 0, rows_at_once, rows.cols()), k, stop, offset,
+                                              columns + 4 * r);
         }
-        if (r < rows.rows()) {
-            put_columns<Format, 1>(rows.block(r, 0, 1, rows.cols()), k, stop, offset, shape, columns + 4 * r);
+        for (; r < rows.rows(); ++r) {
+            put_columns<Format, 1>(rows.block(r, 0, 1, rows.cols()), k, stop, offset, columns + 4 * r);
         }
     }
 }

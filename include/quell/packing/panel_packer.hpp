@@ -26,30 +26,11 @@ namespace quell::packing {
 inline namespace QUELL_BASELINE {
 namespace detail {
 
-/// The sum of up to 256 codes, a multiple of 8 for each index: bytes, each 128 too large, are added in the 16-bit
-/// fields of words. The words are named by a pack, not by a loop, so that they stay in registers.
-template <std::size_t... I>
-[[nodiscard]] std::int32_t sum_of_block(std::span<const std::int8_t> codes, std::index_sequence<I...>) {
-    constexpr std::uint64_t low_bytes = repeat<std::uint64_t>(255) / 0x101U;
-    const auto pairs_at = [](const std::int8_t* at) {
-        std::uint64_t word = 0;
-        std::memcpy(&word, at, sizeof(word));
-        word ^= repeat<std::uint64_t>(128);
-        return (word & low_bytes) + (word >> 8U & low_bytes);
-    };
-    std::array<std::uint64_t, sizeof...(I)> fields = {};
-    for (std::size_t k = 0; k < codes.size(); k += 8 * sizeof...(I)) {
-        ((fields[I] += pairs_at(codes.data() + k + 8 * I)), ...);
-    }
-    const std::uint64_t all = (fields[I] + ...);
-    return static_cast<std::int32_t>((all * (low_bytes / 255)) >> 48U) - 128 * static_cast<std::int32_t>(codes.size());
-}
-
 [[nodiscard]] inline std::int32_t sum_of(std::span<const std::int8_t> row) {
     std::int32_t sum = 0;
     while (row.size() >= k_chunk) {
         const std::size_t length = std::min<std::size_t>(row.size() / k_chunk * k_chunk, 256);
-        sum += sum_of_block(row.first(length), std::make_index_sequence<k_chunk / 8>());
+        sum += sum_of_block(row.first(length));
         row = row.subspan(length);
     }
     return std::accumulate(row.begin(), row.end(), sum);
@@ -63,10 +44,10 @@ inline void put_sums(std::span<const std::int8_t> row, const panel_shape& shape,
     }
 }
 
-/// Writes rows, whose numbers all fit, to a panel's columns from j on.
-inline void put_rows(const row_block& rows, unsigned offset, const panel_shape& shape, std::byte* panel,
-                     std::size_t j) {
-    with_format(shape.format, [&](auto format) { put_codes<format>(rows.codes, offset, shape, panel + 4 * j); });
+/// Writes rows, whose numbers all fit, to a panel's columns from j on; the codes `next` come after them.
+inline void put_rows(const row_block& rows, matrix_view<const std::int8_t> next, unsigned offset,
+                     const panel_shape& shape, std::byte* panel, std::size_t j) {
+    with_format(shape.format, [&](auto format) { put_codes<format>(rows.codes, next, offset, shape, panel + 4 * j); });
     for (std::size_t r = 0; r < rows.rows(); ++r) {
         put_factors(scales_run(shape), rows.scales.row(r), panel, j + r);
         if (shape.zeros != zero_type::none) {
@@ -113,9 +94,12 @@ public:
         threads.parallel_for(panels, [&](std::size_t i) {
             const std::size_t begin = (first_panel + i) * kernels::panel_rows;
             const std::size_t from = std::max(begin, rows_);
-            const row_block part = rows.block(from - rows_, std::min(begin + kernels::panel_rows, end) - from);
+            const std::size_t stop = std::min(begin + kernels::panel_rows, end);
+            const row_block part = rows.block(from - rows_, stop - from);
+            const std::size_t after = std::min(kernels::panel_rows, end - stop);
             if (detail::fits(part, form_)) {
-                detail::put_rows(part, offset_, shape_, blob_.panel(first_panel + i), from - begin);
+                const auto next = rows.codes.block(stop - rows_, 0, after, shape_.k);
+                detail::put_rows(part, next, offset_, shape_, blob_.panel(first_panel + i), from - begin);
                 if (from - begin + part.rows() == kernels::panel_rows) {
                     blob_.close(first_panel + i);
                 }
@@ -139,7 +123,7 @@ public:
         if (const std::size_t last = rows_ % kernels::panel_rows; last != 0) {
             const matrix_view<const std::int8_t> padding(nullptr, kernels::panel_rows - last, 0);
             detail::with_format(shape_.format, [&](auto format) {
-                detail::put_codes<format>(padding, offset_, shape_, blob_.panel(shape_.panels() - 1) + 4 * last);
+                detail::put_codes<format>(padding, {}, offset_, shape_, blob_.panel(shape_.panels() - 1) + 4 * last);
             });
             blob_.close(shape_.panels() - 1);
         }

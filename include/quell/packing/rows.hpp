@@ -81,19 +81,22 @@ namespace detail {
 
 /// Whether every code lies in the range. Maxima of blocks of constant length are vectorized at -O2, and do not wait for
 /// each other.
-[[nodiscard]] inline bool all_in(code_range range, std::span<const std::int8_t> row) {
-    std::array<std::uint8_t, 8 * k_chunk> above_low = {};  // the most in each place of a block
-    const auto note = [&](std::span<const std::int8_t> codes, auto count) {
+[[nodiscard]] inline bool all_in(code_range range, matrix_view<const std::int8_t> codes) {
+    std::array<std::uint8_t, 4 * k_chunk> above_low = {};  // the most in each place of a block
+    const auto note = [&](std::span<const std::int8_t> part, auto count) {
         for (std::size_t i = 0; i < count(); ++i) {
-            above_low[i] = std::max(above_low[i], static_cast<std::uint8_t>(codes[i] - range.low));
+            above_low[i] = std::max(above_low[i], static_cast<std::uint8_t>(part[i] - range.low));
         }
     };
-    std::size_t k = 0;
-    for (; k + above_low.size() <= row.size(); k += above_low.size()) {
-        note(row.subspan(k), std::integral_constant<std::size_t, above_low.size()>());
-    }
-    for (; k < row.size(); k += k_chunk) {
-        note(load_codes(row, k), std::integral_constant<std::size_t, k_chunk>());
+    for (std::size_t r = 0; r < codes.rows(); ++r) {
+        const std::span<const std::int8_t> row = codes.row(r);
+        std::size_t k = 0;
+        for (; k + above_low.size() <= row.size(); k += above_low.size()) {
+            note(row.subspan(k), std::integral_constant<std::size_t, above_low.size()>());
+        }
+        for (; k < row.size(); k += k_chunk) {
+            note(load_codes(row, k), std::integral_constant<std::size_t, k_chunk>());
+        }
     }
     return *std::max_element(above_low.begin(), above_low.end()) <= range.high - range.low;
 }
@@ -101,13 +104,12 @@ namespace detail {
 /// Whether the scheme can hold every number of the rows.
 [[nodiscard]] inline bool fits(const row_block& rows, const scheme& form) {
     const auto zero = [&](float value) { return storable_zero(value, form); };
-    bool all = true;
+    bool all = all_in(codes_of(form), rows.codes);
     for (std::size_t r = 0; r < rows.rows() && all; ++r) {
         const auto scales = rows.scales.row(r);
         const auto scale = [&, unit = unit_of(scales, form)](float value) { return storable_scale(value, form, unit); };
         const auto zeros = form.zeros == zero_type::none ? std::span<const float>() : rows.zeros.row(r);
-        all = std::all_of(scales.begin(), scales.end(), scale) && std::all_of(zeros.begin(), zeros.end(), zero) &&
-              all_in(codes_of(form), rows.codes.row(r));
+        all = std::all_of(scales.begin(), scales.end(), scale) && std::all_of(zeros.begin(), zeros.end(), zero);
     }
     return all;
 }
