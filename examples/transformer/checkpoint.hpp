@@ -14,7 +14,7 @@
 #include "quell/io/tensor_view.hpp"
 #include "quell/io/to_float.hpp"
 #include "quell/model/linear_tensors.hpp"
-#include "quell/quant/forward.hpp"
+#include "quell/quant/linear.hpp"
 
 #include <algorithm>
 #include <atomic>

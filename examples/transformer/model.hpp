@@ -8,7 +8,7 @@
 #include "quell/core/executor.hpp"
 #include "quell/core/views.hpp"
 #include "quell/io/safetensors.hpp"
-#include "quell/quant/forward.hpp"
+#include "quell/quant/linear.hpp"
 #include "transformer/config.hpp"
 #include "transformer/prefix_cache.hpp"
 

@@ -10,7 +10,7 @@
 #include "quell/core/result.hpp"
 #include "quell/core/target.hpp"
 #include "quell/model/plan.hpp"
-#include "quell/quant/forward.hpp"
+#include "quell/quant/linear.hpp"
 #include "quell/report/layer_report.hpp"
 #include "quell/stats/finite.hpp"
 

@@ -10,7 +10,7 @@
 #include "quell/packing/packed_matrix.hpp"
 #include "quell/quant/activation_scheme.hpp"
 #include "quell/quant/float_linear.hpp"
-#include "quell/quant/forward.hpp"
+#include "quell/quant/linear.hpp"
 #include "quell/quant/quantized_linear.hpp"
 #include "quell/quant/split_linear.hpp"
 
